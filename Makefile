@@ -1,0 +1,87 @@
+# The words people type. Every one of them ends with an error when what it promises was not done,
+# and says "skipped" with the reason where something could not be run here.
+
+CARGO     ?= cargo
+PREFIX    ?= /usr
+DESTDIR   ?=
+# Names of scenarios, or all, containers, machines; see docs/testing.md.
+SCENARIO  ?= all
+# stock, ours, or a list like VirtualDomain=stock; empty: ours where it exists.
+AGENTS    ?=
+
+# Where Pacemaker looks for agents is fixed when Pacemaker is built, so PREFIX does not move it.
+AGENT_DIR := $(DESTDIR)/usr/lib/ocf/resource.d/rust
+MAN_DIR   := $(DESTDIR)$(PREFIX)/share/man/man7
+DOC_DIR   := $(DESTDIR)$(PREFIX)/share/doc/duet
+
+TARGET    := $(or $(CARGO_TARGET_DIR),target)
+BUILT     := $(TARGET)/release/VirtualDomain
+LAB       := $(CARGO) run --release --locked -q -p lab -- $(if $(AGENTS),--agents $(AGENTS))
+# What the programs are made from: tests do not make them older.
+SOURCES   := Cargo.toml Cargo.lock $(shell find src agents -name tests -prune -o -type f -print)
+
+# deps comes before build, and one build is enough for two cores.
+.NOTPARALLEL:
+.PHONY: help deps build test demo lab bench audit install
+.DEFAULT_GOAL := help
+
+help:
+	@echo "make deps      install what building and the labs need (root; Debian 12 or newer)"
+	@echo "make build     build the programs"
+	@echo "make test      format, lints and every test that needs no lab"
+	@echo "make demo      two machines, one guest, a power cut (root; KEEP=1 leaves the lab up)"
+	@echo "make lab       all scenarios (root; SCENARIO='machines/power-cut ...' chooses, AGENTS=stock compares)"
+	@echo "make bench     what our programs cost beside the stock ones (root)"
+	@echo "make audit     licences, duplicates, sources and advisories of the dependencies"
+	@echo "make install   install the built programs (DESTDIR=, PREFIX=$(PREFIX))"
+
+deps:
+	@sh packaging/deps.sh
+
+build:
+	$(CARGO) build --release --locked -p VirtualDomain
+
+# cargo hides what a passing test says, and with it what could not be run here: that comes last.
+test:
+	@if $(CARGO) fmt --version >/dev/null 2>&1; then \
+		echo "$(CARGO) fmt --all --check" && $(CARGO) fmt --all --check; \
+	else echo "skipped: format: cargo fmt is not installed (make deps)"; fi
+	@if $(CARGO) clippy --version >/dev/null 2>&1; then \
+		echo "$(CARGO) clippy" && $(CARGO) clippy --workspace --all-targets --locked -- -D warnings; \
+	else echo "skipped: lints: cargo clippy is not installed (make deps)"; fi
+	@echo "$(CARGO) test --workspace --locked"; log=$(TARGET)/test.log; mkdir -p $(TARGET); \
+	{ $(CARGO) test --workspace --locked -- --show-output 2>&1; echo $$? >$$log.status; } | tee $$log; \
+	sed -n '/^skipped: /p' $$log | sort -u; exit $$(cat $$log.status)
+
+demo: deps build
+	$(LAB) demo
+
+# The lab's own manners are tested with the real thing too, but only where everything is asked for.
+lab: deps build
+	$(LAB) $(SCENARIO)
+ifeq ($(strip $(SCENARIO)),all)
+	DUET_LAB_TESTS=1 $(CARGO) test --locked -p lab --test rough_handling -- --test-threads=1 --nocapture
+endif
+
+bench: deps build
+	$(LAB) bench
+
+# Advisories need a database from the network; everything else is in this repository.
+audit:
+	@$(CARGO) deny --version >/dev/null 2>&1 || { \
+		echo "audit: cargo-deny is not installed: cargo install --locked cargo-deny" >&2; exit 1; }
+	$(CARGO) deny --locked check licenses bans sources
+	@if why=$$($(CARGO) deny --locked fetch db 2>&1); then \
+		$(CARGO) deny --locked check --disable-fetch advisories; \
+	else echo "skipped: advisories: no database could be fetched: $$(printf '%s\n' "$$why" | tail -n 1)"; fi
+
+# Built only if a source is newer, so that `sudo make install` after `make build` needs no cargo.
+$(BUILT): $(SOURCES)
+	$(CARGO) build --release --locked -p $(@F)
+	@touch -c $@
+
+install: $(BUILT)
+	install -d $(AGENT_DIR) $(MAN_DIR) $(DOC_DIR)
+	install -m 755 $(BUILT) $(AGENT_DIR)/
+	install -m 644 docs/man/ocf_rust_VirtualDomain.7 $(MAN_DIR)/
+	install -m 644 README.md CHANGELOG.md docs/compatibility.md LICENSE $(DOC_DIR)/

@@ -1,0 +1,278 @@
+//! One step carried out. Invariant: nothing here concludes anything from success; the next look does. A
+//! definition file that lies in libvirt's own directory outlives the removal of the definition.
+
+use std::{
+    ffi::OsString,
+    io,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use duet_host::{Signal, processes::Table};
+use duet_libvirt_rpc::{Code, DomainRef, Driver, Error as LibvirtError, Hypervisor, UndefineFlags};
+use duet_ocf::{AfterFailure, ExitCode, Turn};
+
+use crate::{config::Config, decide::Step, memory, observe};
+
+/// A step that failed.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Error {
+    /// libvirt would not or could not.
+    #[error("Could not {step}")]
+    Libvirt {
+        /// What was tried.
+        step: String,
+        /// Why.
+        source: LibvirtError,
+    },
+    /// The definition file could not be kept safe.
+    #[error("Could not protect {} from being deleted with the old definition", .path.display())]
+    Protect {
+        /// The definition file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The guest's process could not be ended.
+    #[error("Could not {step}")]
+    Process {
+        /// What was tried.
+        step: String,
+        /// Why.
+        source: duet_host::Error,
+    },
+    /// The identity could not be remembered.
+    #[error("Could not remember which domain runs here")]
+    Remember(#[from] duet_host::Error),
+    /// The identity could not be forgotten.
+    #[error("Could not remove {}", .path.display())]
+    Forget {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+}
+
+/// The exit code of a failed step; each is a failure on this node only.
+pub(crate) fn exit_code(_: &Error) -> ExitCode {
+    ExitCode::Generic
+}
+
+/// Whether a failed step ends the operation.
+pub(crate) fn after_failure(step: &Step, error: &Error) -> AfterFailure {
+    let refused = matches!(error, Error::Libvirt { source, .. } if source.fault().is_some());
+    match step {
+        // libvirt's own no is final; a connection that broke says nothing about the domain.
+        Step::Create { .. } | Step::Undefine(_) if refused => AfterFailure::End,
+        Step::Undefine(_) => AfterFailure::End,
+        // On the way down, what counts is whether the domain is still there; and book-keeping never
+        // decides whether a guest runs.
+        Step::Create { .. }
+        | Step::RequestShutdown { .. }
+        | Step::Destroy(_)
+        | Step::EndProcess { .. }
+        | Step::Remember(_)
+        | Step::Forget(_) => AfterFailure::LookAgain,
+    }
+}
+
+/// Carries out `step`; `xml` is the definition as it was judged.
+pub(crate) fn apply(
+    config: &Config,
+    xml: Option<&str>,
+    step: &Step,
+    turn: &mut Turn<'_>,
+) -> Result<(), Error> {
+    let failed = |source| Error::Libvirt { step: step.to_string(), source };
+    let limit = turn.remaining();
+    match step {
+        Step::Create { name, leaves_memory_image } => {
+            // Whoever is remembered was seen running after the latest start. This one may not be, if libvirt stops
+            // answering now and carries it out later: a stop must not take it for over then.
+            memory::forget(&config.memory)
+                .map_err(|source| Error::Forget { path: config.memory.clone(), source })?;
+            let domain = observe::connect(config, limit)
+                .and_then(|mut libvirt| {
+                    let domain = libvirt.create(xml.unwrap_or_default());
+                    libvirt.close();
+                    domain
+                })
+                .map_err(failed)?;
+            if *leaves_memory_image {
+                turn.warning(format!(
+                    "libvirt keeps a memory image of an earlier run of domain {name}; it is stale now, and resuming it would \
+                     damage the disks: virsh managedsave-remove {}",
+                    domain.uuid
+                ));
+            }
+            turn.info(format!("Started domain {name} ({})", domain.uuid));
+        }
+        Step::Undefine(domain) => {
+            let guard = Guard::protect(&config.definition)?;
+            let result = undefine(config, domain, limit);
+            guard.release()?;
+            result.map_err(failed)?;
+            turn.warning(format!(
+                "Removed the definition of a domain {} that was not running and had another UUID ({})",
+                domain.name, domain.uuid
+            ));
+        }
+        Step::RequestShutdown { domain, limit } => {
+            with(config, *limit, |libvirt| libvirt.request_shutdown(domain)).map_err(failed)?;
+            turn.info(format!("Asked domain {} to shut down", domain.name));
+        }
+        Step::Destroy(domain) => {
+            with(config, limit, |libvirt| libvirt.destroy(domain)).map_err(failed)?;
+            turn.info(format!("Destroyed domain {}", domain.name));
+        }
+        Step::EndProcess { process, name, kill } => {
+            let signal = if *kill { Signal::SIGKILL } else { Signal::SIGTERM };
+            let sent = Table::default().signal(*process, signal);
+            if sent.map_err(|source| Error::Process { step: step.to_string(), source })? {
+                turn.warning(format!(
+                    "Sent {signal} to process {} of domain {name}, since libvirt cannot be asked to end it",
+                    process.pid
+                ));
+            }
+        }
+        Step::Remember(identity) => {
+            if let Err(error) = memory::keep(config, identity) {
+                turn.warning(duet_ocf::chain(&error));
+                return Err(error.into());
+            }
+        }
+        Step::Forget(_) => memory::forget(&config.memory)
+            .map_err(|source| Error::Forget { path: config.memory.clone(), source })?,
+    }
+    Ok(())
+}
+
+fn with(
+    config: &Config,
+    limit: Duration,
+    call: impl FnOnce(&mut dyn Hypervisor) -> Result<(), LibvirtError>,
+) -> Result<(), LibvirtError> {
+    let mut libvirt = observe::connect(config, limit)?;
+    let result = call(&mut libvirt);
+    libvirt.close();
+    result
+}
+
+/// UEFI variables and TPM state stay, where driver and version know the words for that.
+fn undefine(config: &Config, domain: &DomainRef, limit: Duration) -> Result<(), LibvirtError> {
+    let nvram = UndefineFlags::KEEP_NVRAM;
+    let ways: &[UndefineFlags] = match config.driver {
+        Driver::Qemu => &[nvram.and(UndefineFlags::KEEP_TPM), nvram],
+        Driver::Lxc | Driver::Xen => &[UndefineFlags::PLAIN],
+    };
+    let mut libvirt = observe::connect(config, limit)?;
+    let mut result = Ok(());
+    for flags in ways {
+        result = libvirt.undefine(domain, *flags);
+        let unknown_flag = result.as_ref().is_err_and(|error| {
+            error.fault().is_some_and(|fault| fault.code == Code::InvalidArgument)
+        });
+        if !unknown_flag {
+            break;
+        }
+    }
+    libvirt.close();
+    result
+}
+
+/// A second name for the definition file while libvirt may delete the first: undefining removes
+/// `/etc/libvirt/qemu/NAME.xml`, and many clusters keep their definitions right there. A crash in between
+/// leaves the second name, never nothing.
+struct Guard {
+    /// Each name, and the second one beside it.
+    names: Vec<(PathBuf, PathBuf)>,
+}
+
+impl Guard {
+    fn protect(definition: &Path) -> Result<Self, Error> {
+        let failed = |source| Error::Protect { path: definition.to_owned(), source };
+        // Where the name given is a symbolic link, libvirt's own name may be the link or what it leads to.
+        let real = std::fs::canonicalize(definition).map_err(failed)?;
+        let mut given = vec![definition.to_owned()];
+        if real != definition {
+            given.push(real);
+        }
+        let mut guard = Self { names: Vec::new() };
+        for name in given {
+            let mut second = OsString::from(&name);
+            second.push(".kept-by-cluster");
+            let second = PathBuf::from(second);
+            memory::forget(&second).map_err(failed)?;
+            // Links the link, not what it leads to.
+            std::fs::hard_link(&name, &second).map_err(failed)?;
+            guard.names.push((name, second));
+        }
+        Ok(guard)
+    }
+
+    fn release(self) -> Result<(), Error> {
+        for (name, second) in self.names {
+            let done = if name.symlink_metadata().is_ok() {
+                memory::forget(&second)
+            } else {
+                std::fs::rename(&second, &name)
+            };
+            done.map_err(|source| Error::Protect { path: name, source })?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::disallowed_methods, reason = "tests of what happens to files")]
+
+    use super::*;
+    use std::{fs, os::unix::fs::symlink};
+
+    fn names(directory: &Path) -> Vec<String> {
+        let mut names: Vec<_> = fs::read_dir(directory)
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned())
+            .collect();
+        names.sort();
+        names
+    }
+
+    #[test]
+    fn whichever_name_libvirt_deletes_the_definition_is_still_there() {
+        for victim in ["link.xml", "real.xml", "neither"] {
+            let directory = tempfile::tempdir().unwrap();
+            let (link, real) =
+                (directory.path().join("link.xml"), directory.path().join("real.xml"));
+            fs::write(&real, "<domain/>").unwrap();
+            symlink(&real, &link).unwrap();
+            let guard = Guard::protect(&link).unwrap();
+            let _ = fs::remove_file(directory.path().join(victim));
+            guard.release().unwrap();
+            assert_eq!(names(directory.path()), ["link.xml", "real.xml"], "{victim}");
+            assert_eq!(fs::read_to_string(&link).unwrap(), "<domain/>", "{victim}");
+            assert!(link.symlink_metadata().unwrap().is_symlink(), "{victim}");
+        }
+    }
+
+    #[test]
+    fn a_guard_that_was_left_behind_is_replaced() {
+        let directory = tempfile::tempdir().unwrap();
+        let definition = directory.path().join("web.xml");
+        fs::write(&definition, "new").unwrap();
+        fs::write(directory.path().join("web.xml.kept-by-cluster"), "old").unwrap();
+        let guard = Guard::protect(&definition).unwrap();
+        fs::remove_file(&definition).unwrap();
+        guard.release().unwrap();
+        assert_eq!(fs::read_to_string(&definition).unwrap(), "new");
+        assert_eq!(names(directory.path()), ["web.xml"]);
+    }
+
+    #[test]
+    fn nothing_is_undefined_when_the_definition_cannot_be_protected() {
+        let directory = tempfile::tempdir().unwrap();
+        assert!(Guard::protect(&directory.path().join("none.xml")).is_err());
+    }
+}

@@ -1,0 +1,176 @@
+//! What comes next, for every action. Invariant: pure, and "not running" or a successful stop follow only from
+//! libvirt's own answer that the domain is shut off or unknown to it, or, where libvirt cannot be asked, from a
+//! process table in which no process is the guest's.
+
+mod monitor;
+mod start;
+mod stop;
+#[cfg(test)]
+mod tests;
+mod without;
+
+use std::{fmt, time::Duration};
+
+use duet_host::processes::Process;
+use duet_libvirt_rpc::DomainRef;
+use duet_ocf::{Action, ExitCode, Next, Progress, Request};
+
+use crate::{
+    config::Config,
+    observe::{Document, Domain, Identity, Observation, Silence},
+    process::Processes,
+};
+
+/// One change of the world.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Step {
+    /// Start the domain from its definition file.
+    Create {
+        /// Its name.
+        name: String,
+        /// libvirt keeps a memory image of an earlier run, which this start makes stale.
+        leaves_memory_image: bool,
+    },
+    /// Remove a definition that is in the way.
+    Undefine(DomainRef),
+    /// Ask the guest to shut down.
+    RequestShutdown {
+        /// Which.
+        domain: DomainRef,
+        /// How long the request itself may take.
+        limit: Duration,
+    },
+    /// End it.
+    Destroy(DomainRef),
+    /// End the guest's own process, where libvirt cannot be asked to.
+    EndProcess {
+        /// Which.
+        process: Process,
+        /// Whose it is.
+        name: String,
+        /// Without giving it the chance to end by itself.
+        kill: bool,
+    },
+    /// Remember who runs here.
+    Remember(Identity),
+    /// Forget who ran here.
+    Forget(String),
+}
+
+impl fmt::Display for Step {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Create { name, .. } => write!(out, "start domain {name}"),
+            Self::Undefine(domain) => {
+                write!(out, "undefine domain {} ({})", domain.name, domain.uuid)
+            }
+            Self::RequestShutdown { domain, .. } => {
+                write!(out, "ask domain {} to shut down", domain.name)
+            }
+            Self::Destroy(domain) => write!(out, "destroy domain {}", domain.name),
+            Self::EndProcess { process, name, kill } => {
+                let how = if *kill { "kill" } else { "end" };
+                write!(out, "{how} process {} of domain {name}", process.pid)
+            }
+            Self::Remember(identity) => write!(out, "remember domain {}", identity.name),
+            Self::Forget(name) => write!(out, "forget domain {name}"),
+        }
+    }
+}
+
+/// The decision.
+pub(crate) fn next(
+    config: &Config,
+    request: &Request,
+    seen: &Observation,
+    progress: &Progress<Step>,
+) -> Next<Step> {
+    match request.action {
+        Action::Start => start::start(config, seen, progress),
+        Action::Stop => stop::stop(config, seen, progress),
+        Action::Monitor => monitor::monitor(config, request.is_probe(), seen, progress),
+        Action::Status => monitor::monitor(config, true, seen, progress),
+        Action::ValidateAll => validate(seen),
+        // The table does not list these, so the loop answers them itself.
+        Action::Promote
+        | Action::Demote
+        | Action::Notify
+        | Action::MigrateTo
+        | Action::MigrateFrom
+        | Action::ReloadAgent
+        | Action::MetaData
+        | Action::Usage => {
+            Next::fail(ExitCode::Unimplemented, format!("{}: action not supported", request.action))
+        }
+    }
+}
+
+fn validate(seen: &Observation) -> Next<Step> {
+    match &seen.document {
+        Document::Read(_) => Next::success(),
+        Document::Unusable(why) => Next::fail(ExitCode::Installed, why),
+    }
+}
+
+/// All of the operation's time.
+fn budget(progress: &Progress<Step>) -> Duration {
+    progress.elapsed.saturating_add(progress.remaining)
+}
+
+/// How long to bear with a libvirt that is being restarted, or will not tell a state.
+fn patience(progress: &Progress<Step>) -> Duration {
+    (budget(progress) / 2).min(Duration::from_secs(10))
+}
+
+/// libvirt could not be asked: again in a moment, or the end.
+fn unanswered(
+    seen: &Observation,
+    why: &str,
+    silence: Silence,
+    silent: Duration,
+    progress: &Progress<Step>,
+) -> Next<Step> {
+    if is_borne_with(silence, silent, progress) {
+        return Next::wait(Duration::from_secs(1), "libvirt to be reachable");
+    }
+    let name = seen.name();
+    let and = match &seen.processes {
+        Processes::CouldNotLook(and) => format!("; {and}"),
+        Processes::NotLooked | Processes::Found(_) | Processes::NoneSeen => String::new(),
+    };
+    Next::fail(ExitCode::Generic, format!("{why}{and}; whether domain {name} runs cannot be told"))
+}
+
+/// Whether libvirt may be back soon, and there is time to wait for that.
+fn is_borne_with(silence: Silence, silent: Duration, progress: &Progress<Step>) -> bool {
+    silence.may_pass() && silent < patience(progress) && !progress.remaining.is_zero()
+}
+
+/// Why nobody can be asked for although somebody was started here: the definition is unusable, and what was
+/// remembered is, too. That is not the same as never having started anybody.
+fn nobody_known(seen: &Observation) -> Option<String> {
+    match (&seen.document, &seen.unclear) {
+        (Document::Unusable(why), Some(unclear)) => {
+            Some(format!("{why}; {unclear}; which domain was started here cannot be told"))
+        }
+        (Document::Read(_), _) | (_, None) => None,
+    }
+}
+
+/// The identity of a domain as libvirt has it.
+fn identity(domain: &Domain) -> Identity {
+    let DomainRef { name, uuid, .. } = &domain.reference;
+    Identity { name: name.clone(), uuid: Some(*uuid) }
+}
+
+/// It was seen well: remembered if it is not yet, and then a success. The last look counts as any other,
+/// so what cannot be written down any more does not turn a running guest into a failed one.
+fn well(domain: &Domain, seen: &Observation, progress: &Progress<Step>) -> Next<Step> {
+    let runs = identity(domain);
+    let tried = progress.tried(|step| matches!(step, Step::Remember(_)));
+    if tried || progress.remaining.is_zero() || seen.remembered.as_ref() == Some(&runs) {
+        Next::success()
+    } else {
+        Next::Do(Step::Remember(runs))
+    }
+}

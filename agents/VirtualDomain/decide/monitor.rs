@@ -1,0 +1,99 @@
+//! Is it running, and well? Invariant: 7 only when libvirt says so, when libvirt cannot be asked and no process is the
+//! guest's, or when a probe has nothing to ask for.
+
+use std::time::Duration;
+
+use duet_domain::{Ailment, Health, health};
+use duet_ocf::{ExitCode, Next, Outcome, Progress};
+
+use crate::{
+    config::Config,
+    decide::{Step, is_borne_with, nobody_known, patience, unanswered, well},
+    observe::{Answer, Document, Observation, Silence},
+    process::Processes,
+};
+
+/// `only_asks`: a probe or a status, which change nothing.
+pub(super) fn monitor(
+    config: &Config,
+    only_asks: bool,
+    seen: &Observation,
+    progress: &Progress<Step>,
+) -> Next<Step> {
+    let name = seen.name();
+    let domain = match &seen.libvirt {
+        Answer::NotAsked => return nobody_to_ask_for(only_asks, seen),
+        Answer::None { why, silence, silent } => {
+            return by_process(seen, why, *silence, *silent, progress);
+        }
+        Answer::Known { ours: Some(domain), .. } => domain,
+        Answer::Known { ours: None, namesake: Some(other) } => {
+            let other = &other.reference;
+            return not_running(format!(
+                "Domain {name} is not running; the domain of this name here has another UUID ({})",
+                other.uuid
+            ));
+        }
+        Answer::Known { ours: None, namesake: None } => {
+            return not_running(format!("Domain {name} is not running: libvirt does not know it"));
+        }
+    };
+    // Not always the definition's name: that may have been edited since.
+    let name = &domain.reference.name;
+    match health(domain.state, config.paused_by_error) {
+        Health::Gone => not_running(format!("Domain {name} is {}", domain.state)),
+        Health::Healthy | Health::Leaving if only_asks => Next::success(),
+        // Not remembered yet if it came here otherwise than by our start.
+        Health::Healthy | Health::Leaving => well(domain, seen, progress),
+        Health::Ailing(Ailment::Unclear)
+            if progress.elapsed < patience(progress) && !progress.remaining.is_zero() =>
+        {
+            Next::wait(Duration::from_secs(1), format!("domain {name} to have a clear state"))
+        }
+        Health::Ailing(_) => {
+            Next::fail(ExitCode::Generic, format!("Domain {name} is {}", domain.state))
+        }
+    }
+}
+
+/// A guest that is seen needs no libvirt to be running; how well it is, only libvirt could say. One that is not
+/// seen can wait for a libvirt that is only being restarted.
+fn by_process(
+    seen: &Observation,
+    why: &str,
+    silence: Silence,
+    silent: Duration,
+    progress: &Progress<Step>,
+) -> Next<Step> {
+    match &seen.processes {
+        Processes::Found(_) => Next::success(),
+        Processes::NoneSeen if !is_borne_with(silence, silent, progress) => {
+            let name = seen.name();
+            not_running(format!("Domain {name} is not running: no process here is its; {why}"))
+        }
+        Processes::NoneSeen | Processes::NotLooked | Processes::CouldNotLook(_) => {
+            unanswered(seen, why, silence, silent, progress)
+        }
+    }
+}
+
+fn nobody_to_ask_for(only_asks: bool, seen: &Observation) -> Next<Step> {
+    if let Some(why) = nobody_known(seen) {
+        return Next::fail(ExitCode::Generic, why);
+    }
+    let why = match &seen.document {
+        Document::Unusable(why) => why.as_str(),
+        Document::Read(_) => "Nothing was asked",
+    };
+    let reason = format!("{why}; no domain is remembered to run here either");
+    if only_asks {
+        // The definition may lie on storage that only the active node has.
+        not_running(reason)
+    } else {
+        Next::fail(ExitCode::Generic, reason)
+    }
+}
+
+fn not_running(reason: String) -> Next<Step> {
+    Next::Done(Outcome::fail(ExitCode::NotRunning, reason))
+}

@@ -1,0 +1,92 @@
+//! Bring it up. Invariant: success only when the domain that is meant was seen active and well, and nothing that belongs
+//! to another running domain is touched.
+
+use std::time::Duration;
+
+use duet_domain::{Ailment, Health, health};
+use duet_ocf::{ExitCode, Next, Progress};
+
+use crate::{
+    config::Config,
+    decide::{Step, unanswered, well},
+    observe::{Answer, Document, Domain, Identity, Observation},
+};
+
+pub(super) fn start(config: &Config, seen: &Observation, progress: &Progress<Step>) -> Next<Step> {
+    let wanted = match &seen.document {
+        Document::Read(identity) => identity,
+        Document::Unusable(why) => return Next::fail(ExitCode::Installed, why),
+    };
+    let (ours, namesake) = match &seen.libvirt {
+        Answer::NotAsked => return Next::fail(ExitCode::Generic, "libvirt was not asked"),
+        Answer::None { why, silence, silent } => {
+            return unanswered(seen, why, *silence, *silent, progress);
+        }
+        Answer::Known { ours, namesake } => (ours.as_ref(), namesake.as_ref()),
+    };
+    if let Some(domain) = ours.filter(|domain| domain.is_active()) {
+        return active(config, domain, seen, progress);
+    }
+    if let Some(other) = namesake.filter(|other| other.is_active()) {
+        return Next::fail(
+            ExitCode::Generic,
+            format!(
+                "Another domain of the name {} is {} here: its UUID is {}, not {}; it was left alone",
+                wanted.name,
+                other.state,
+                other.reference.uuid,
+                wanted
+                    .uuid
+                    .map_or_else(|| "that of this resource".to_owned(), |uuid| uuid.to_string()),
+            ),
+        );
+    }
+    if let Some(tried) = progress.last(|step| matches!(step, Step::Create { .. })) {
+        let why = match (&tried.failure, ours) {
+            (Some(failure), _) => failure.reason.clone().unwrap_or_default(),
+            (None, Some(domain)) => format!("it is {} again", domain.state),
+            (None, None) => "it is gone again".to_owned(),
+        };
+        return Next::fail(
+            ExitCode::Generic,
+            format!("Domain {} did not stay up: {why}", wanted.name),
+        );
+    }
+    let in_the_way = ours.into_iter().chain(namesake).find(|domain| is_in_the_way(domain, wanted));
+    if let Some(domain) = in_the_way {
+        return Next::Do(Step::Undefine(domain.reference.clone()));
+    }
+    Next::Do(Step::Create {
+        name: wanted.name.clone(),
+        leaves_memory_image: ours.is_some_and(|domain| domain.has_memory_image),
+    })
+}
+
+/// libvirt starts over a definition with the same name and UUID; with the same name and another UUID it refuses.
+/// One with our UUID and another name stays: libvirt's refusal is the clearer answer to a renamed definition.
+fn is_in_the_way(domain: &Domain, wanted: &Identity) -> bool {
+    domain.reference.name == wanted.name && Some(domain.reference.uuid) != wanted.uuid
+}
+
+fn active(
+    config: &Config,
+    domain: &Domain,
+    seen: &Observation,
+    progress: &Progress<Step>,
+) -> Next<Step> {
+    let name = &domain.reference.name;
+    match health(domain.state, config.paused_by_error) {
+        Health::Healthy => well(domain, seen, progress),
+        // Success would be about a domain that is about to vanish.
+        Health::Leaving | Health::Gone => {
+            Next::wait(Duration::from_secs(1), format!("the previous run of domain {name} to end"))
+        }
+        Health::Ailing(Ailment::Unclear) => {
+            Next::wait(Duration::from_secs(1), format!("domain {name} to have a clear state"))
+        }
+        Health::Ailing(_) => Next::fail(
+            ExitCode::Generic,
+            format!("Domain {name} is there already, but {}", domain.state),
+        ),
+    }
+}

@@ -1,0 +1,149 @@
+//! ocf:rust:VirtualDomain: a libvirt domain under Pacemaker. The four steps are in observe.rs, decide.rs
+//! and apply.rs; this file only joins them to the loop.
+
+mod apply;
+mod config;
+mod decide;
+mod memory;
+mod observe;
+mod process;
+mod spec;
+
+use std::time::Duration;
+
+use duet_host::processes::Process;
+use duet_ocf::{
+    Action, AfterFailure, Agent, ExitCode, Next, Progress, Refusal, Request, Spec, Turn, Values,
+};
+
+use crate::{
+    config::Config,
+    decide::Step,
+    observe::{Answer, Document, Observation, Silence},
+    process::Processes,
+};
+
+/// The look after the deadline, whose answer still counts, takes from the loop's reserve (never below 100 ms); a
+/// round trip to a local daemon takes one.
+const LAST_LOOK: Duration = Duration::from_millis(50);
+
+/// How long a monitor waits for a libvirt that does not answer, before the guest's process decides.
+const MONITOR_PATIENCE: Duration = Duration::from_secs(2);
+/// How long a stop does: only libvirt can ask the guest itself.
+const STOP_PATIENCE: Duration = Duration::from_secs(10);
+/// How long a libvirt that has let a question wait already is waited for, time and again.
+const FROZEN_PATIENCE: Duration = Duration::from_millis(250);
+
+/// The agent; what one look leaves for the next.
+#[derive(Debug, Default)]
+struct VirtualDomain {
+    /// The definition as it was judged in the latest look.
+    xml: Option<String>,
+    /// Whether the log has been told about an unusable definition or memory.
+    complained: bool,
+    /// Since when libvirt has not been answering.
+    silent_since: Option<Duration>,
+    /// Whether it let a question wait for too long.
+    is_frozen: bool,
+    /// The guest's process, if libvirt could not be asked and there is one.
+    process: Option<Process>,
+}
+
+impl VirtualDomain {
+    /// All there is, unless a process can stand in for libvirt.
+    fn time_for_libvirt(&self, config: &Config, action: Action, remaining: Duration) -> Duration {
+        let share = match action {
+            _ if !process::can_tell(config.driver, action) => remaining,
+            _ if self.is_frozen => FROZEN_PATIENCE.min(remaining),
+            Action::Stop => STOP_PATIENCE.min(remaining / 2),
+            _ => MONITOR_PATIENCE.min(remaining / 3),
+        };
+        share.max(LAST_LOOK)
+    }
+}
+
+impl Agent for VirtualDomain {
+    type Config = Config;
+    type Observation = Observation;
+    type Step = Step;
+    type Error = apply::Error;
+
+    fn spec() -> &'static Spec {
+        &spec::SPEC
+    }
+
+    fn config(request: &Request, values: &Values) -> Result<Config, Refusal> {
+        Config::read(request, values)
+    }
+
+    fn observe(
+        &mut self,
+        config: &Config,
+        request: &Request,
+        turn: &mut Turn<'_>,
+    ) -> Result<Observation, apply::Error> {
+        let began = turn.now();
+        let limit = self.time_for_libvirt(config, request.action, turn.remaining());
+        let (mut seen, xml) = observe::look(config, request.action, limit, self.process);
+        self.xml = xml;
+        match &mut seen.libvirt {
+            Answer::None { silent, silence, why } => {
+                let since = *self.silent_since.get_or_insert(began);
+                *silent = turn.now().saturating_sub(since);
+                self.is_frozen |= *silence == Silence::Frozen;
+                if let Processes::Found(process) = seen.processes {
+                    if self.process.replace(process) != Some(process) {
+                        turn.warning(format!("{why}; process {} is the domain's", process.pid));
+                    }
+                }
+            }
+            Answer::NotAsked | Answer::Known { .. } => {
+                (self.silent_since, self.is_frozen) = (None, false);
+            }
+        }
+        // Where it is not the outcome anyway: somebody should look before the next start.
+        let goes_on = request.action == Action::Stop || seen.libvirt != Answer::NotAsked;
+        if goes_on && !self.complained {
+            if let Document::Unusable(why) = &seen.document {
+                turn.warning(why);
+                self.complained = true;
+            }
+            if let Some(why) = seen.unclear.as_ref().filter(|_| request.may_change()) {
+                turn.warning(why);
+                self.complained = true;
+            }
+        }
+        Ok(seen)
+    }
+
+    fn decide(
+        config: &Config,
+        request: &Request,
+        seen: &Observation,
+        progress: &Progress<Step>,
+    ) -> Next<Step> {
+        decide::next(config, request, seen, progress)
+    }
+
+    fn apply(
+        &mut self,
+        config: &Config,
+        _request: &Request,
+        step: Step,
+        turn: &mut Turn<'_>,
+    ) -> Result<(), apply::Error> {
+        apply::apply(config, self.xml.as_deref(), &step, turn)
+    }
+
+    fn exit_code(error: &apply::Error, _request: &Request) -> ExitCode {
+        apply::exit_code(error)
+    }
+
+    fn after_failure(step: &Step, error: &apply::Error, _request: &Request) -> AfterFailure {
+        apply::after_failure(step, error)
+    }
+}
+
+fn main() {
+    duet_host::run(VirtualDomain::default())
+}

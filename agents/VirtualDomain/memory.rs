@@ -1,0 +1,107 @@
+//! The identity that a start leaves behind, so that a definition which has become unreadable, or was edited
+//! meanwhile, cannot hide a running guest. Invariant: a file that is not exactly what was written here is
+//! no identity, and is told from no file at all: somebody was started here then.
+
+use std::{io, path::Path};
+
+use duet_host::file;
+use duet_ocf::chain;
+
+use crate::{config::Config, observe::Identity};
+
+/// A name, a UUID and a path are far shorter.
+const LIMIT: usize = 64 * 1024;
+
+/// Who was started here from this definition file. What another file left behind is somebody else: without
+/// a resource's name (a call by hand) all agents share one memory, and a resource can be made anew.
+///
+/// # Errors
+/// Something is remembered, but not what.
+pub(crate) fn recall(config: &Config) -> Result<Option<Identity>, String> {
+    match file::read_private(&config.memory, LIMIT) {
+        Ok(text) => match parse(&text) {
+            Some((identity, definition)) => {
+                Ok((definition == config.definition.to_string_lossy()).then_some(identity))
+            }
+            None => Err(format!("{} is damaged", config.memory.display())),
+        },
+        Err(error) if error.is_missing_file() => Ok(None),
+        Err(error) => Err(chain(&error)),
+    }
+}
+
+/// Keeps it. The directory is there on every node with resource agents, and made where it is not.
+pub(crate) fn keep(config: &Config, identity: &Identity) -> Result<(), duet_host::Error> {
+    let path = &config.memory;
+    if let Some(directory) = path.parent() {
+        // Whether it worked shows in the writing.
+        let _ = std::fs::create_dir_all(directory);
+    }
+    // Replacing keeps owner and mode and follows links, which is wrong for what could not be trusted.
+    if file::read_private(path, LIMIT).is_err() {
+        let _ = forget(path);
+    }
+    file::write_atomic(
+        path,
+        render(identity, &config.definition.to_string_lossy()).as_bytes(),
+        0o600,
+    )
+}
+
+/// Forgets it.
+pub(crate) fn forget(path: &Path) -> io::Result<()> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
+/// libvirt allows no line break in a name, so lines are enough; the path is the rest, whatever is in it.
+fn render(identity: &Identity, definition: &str) -> String {
+    let uuid = identity.uuid.map(|uuid| uuid.to_string()).unwrap_or_default();
+    format!("uuid={uuid}\nname={}\nconfig={definition}\n", identity.name)
+}
+
+fn parse(text: &str) -> Option<(Identity, &str)> {
+    let (uuid, rest) = text.strip_prefix("uuid=")?.strip_suffix('\n')?.split_once("\nname=")?;
+    let (name, definition) = rest.split_once("\nconfig=")?;
+    if name.is_empty() || name.contains('\n') || definition.is_empty() {
+        return None;
+    }
+    let uuid = if uuid.is_empty() { None } else { Some(uuid.parse().ok()?) };
+    Some((Identity { name: name.to_owned(), uuid }, definition))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn what_is_kept_is_recalled(name in "[^\n]{1,40}", uuid: Option<[u8; 16]>, path in "/.{0,40}") {
+            let uuid = uuid.map(duet_domain::Uuid::from_bytes);
+            let identity = Identity { name, uuid };
+            let text = render(&identity, &path);
+            prop_assert_eq!(parse(&text), Some((identity, path.as_str())));
+        }
+
+        #[test]
+        fn any_other_text_is_nobody(text in ".{0,60}") {
+            prop_assert_eq!(parse(&text), None);
+        }
+    }
+
+    #[test]
+    fn half_a_file_is_nobody() {
+        let uuid = "c7a5fdbd-edaf-9455-926a-d65c16db1809";
+        let whole = format!("uuid={uuid}\nname=web\nconfig=/srv/web.xml\n");
+        for length in 0..whole.len() {
+            assert_eq!(parse(&whole[..length]), None, "{length}");
+        }
+        assert!(parse(&whole).is_some());
+        assert_eq!(parse("uuid=zz\nname=web\nconfig=/x\n"), None);
+        assert_eq!(parse("uuid=\nname=a\nb\nconfig=/x\n"), None);
+        assert_eq!(parse("uuid=\nname=a\n"), None);
+    }
+}

@@ -1,0 +1,277 @@
+//! One look at the world: the definition, the remembered identity, and what libvirt says about both; the guest's
+//! own process where libvirt says nothing. Invariant: reads only; and "libvirt does not know such a domain" is kept
+//! apart from "libvirt could not be asked".
+
+use std::{path::Path, time::Duration};
+
+use duet_domain::{Definition, State, Uuid};
+use duet_host::{file, processes::Process};
+use duet_libvirt_rpc::{Client, DomainRef, Error as LibvirtError, Hypervisor, SOCKET_DIR};
+use duet_ocf::{Action, chain};
+
+use crate::{
+    config::Config,
+    memory,
+    process::{self, Processes},
+};
+
+/// No definition is larger; libvirt's own limit for a string.
+const DEFINITION_LIMIT: usize = 4 * 1024 * 1024;
+
+/// Who a domain is. Without a UUID, the name alone says it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Identity {
+    /// Its name.
+    pub(crate) name: String,
+    /// Its UUID.
+    pub(crate) uuid: Option<Uuid>,
+}
+
+/// What the definition file says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Document {
+    /// Who the domain is.
+    Read(Identity),
+    /// It cannot be read or understood.
+    Unusable(String),
+}
+
+/// A domain that libvirt knows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Domain {
+    /// How libvirt names it.
+    pub(crate) reference: DomainRef,
+    /// Its state.
+    pub(crate) state: State,
+    /// Whether starting another run leaves a memory image behind; asked before a start only.
+    pub(crate) has_memory_image: bool,
+}
+
+/// How libvirt gives no answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Silence {
+    /// Nobody listens: there is no daemon that could do anything later.
+    Nobody,
+    /// It went away under the question.
+    WentAway,
+    /// It takes the question and does not answer in time.
+    Frozen,
+    /// It answers, but not this.
+    Refuses,
+}
+
+impl Silence {
+    fn of(error: &LibvirtError) -> Self {
+        match error {
+            LibvirtError::NotRunning { .. } => Self::Nobody,
+            LibvirtError::Deadline { .. } => Self::Frozen,
+            error if error.may_pass() => Self::WentAway,
+            _ => Self::Refuses,
+        }
+    }
+
+    /// Whether asking again soon may help.
+    pub(crate) fn may_pass(self) -> bool {
+        matches!(self, Self::Nobody | Self::WentAway)
+    }
+}
+
+/// What libvirt says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Answer {
+    /// There is no identity to ask for, or nothing that needs asking.
+    NotAsked,
+    /// It could not be asked.
+    None {
+        /// Why.
+        why: String,
+        /// In what way.
+        silence: Silence,
+        /// For how long it has been like this.
+        silent: Duration,
+    },
+    /// What it knows.
+    Known {
+        /// The domain that is meant.
+        ours: Option<Domain>,
+        /// A domain of the same name that is somebody else.
+        namesake: Option<Domain>,
+    },
+}
+
+/// The facts of one look.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Observation {
+    /// What the definition file says.
+    pub(crate) document: Document,
+    /// Who was started here, if that is remembered.
+    pub(crate) remembered: Option<Identity>,
+    /// Why it cannot be told who was started here, although something is remembered.
+    pub(crate) unclear: Option<String>,
+    /// What libvirt says.
+    pub(crate) libvirt: Answer,
+    /// What the process table says where libvirt says nothing.
+    pub(crate) processes: Processes,
+}
+
+impl Observation {
+    /// How to call the domain in a reason.
+    pub(crate) fn name(&self) -> &str {
+        match (&self.remembered, &self.document) {
+            (_, Document::Read(identity)) | (Some(identity), Document::Unusable(_)) => {
+                &identity.name
+            }
+            (None, Document::Unusable(_)) => "(unknown)",
+        }
+    }
+}
+
+impl Domain {
+    /// Whether it is there in any way but as a definition.
+    pub(crate) fn is_active(&self) -> bool {
+        !matches!(self.state, State::ShutOff(_))
+    }
+}
+
+/// Looks once; libvirt has `limit` to answer. `before` is the guest's process as an earlier look found it. Returns
+/// the definition's bytes too, so that a start uses exactly what was judged.
+pub(crate) fn look(
+    config: &Config,
+    action: Action,
+    limit: Duration,
+    before: Option<Process>,
+) -> (Observation, Option<String>) {
+    let (document, text) = read_definition(&config.definition);
+    let (remembered, unclear) = match memory::recall(config) {
+        Ok(remembered) => (remembered, None),
+        Err(why) => (None, Some(why)),
+    };
+    let wanted = identities(&document, remembered.as_ref());
+    let needless = match action {
+        Action::ValidateAll => true,
+        // A start that cannot be carried out need not wait for libvirt to say so.
+        Action::Start => text.is_none(),
+        _ => wanted.is_empty(),
+    };
+    let libvirt = if needless {
+        Answer::NotAsked
+    } else {
+        ask(config, &wanted, action == Action::Start, limit).unwrap_or_else(|error| Answer::None {
+            silence: Silence::of(&error),
+            why: chain(&error),
+            silent: Duration::ZERO,
+        })
+    };
+    let processes = match libvirt {
+        Answer::None { .. } if process::can_tell(config.driver, action) => {
+            process::look(config, &wanted, before)
+        }
+        Answer::None { .. } | Answer::NotAsked | Answer::Known { .. } => Processes::NotLooked,
+    };
+    (Observation { document, remembered, unclear, libvirt, processes }, text)
+}
+
+fn read_definition(path: &Path) -> (Document, Option<String>) {
+    let text = match file::read_text(path, DEFINITION_LIMIT) {
+        Ok(text) => text,
+        Err(error) => return (Document::Unusable(chain(&error)), None),
+    };
+    match Definition::parse(text.as_bytes()) {
+        Ok(Definition { name, uuid, .. }) => (Document::Read(Identity { name, uuid }), Some(text)),
+        Err(error) => (Document::Unusable(format!("{}: {}", path.display(), chain(&error))), None),
+    }
+}
+
+/// Who to look for: first who was started here, then who the definition says, once if they are one.
+fn identities<'a>(document: &'a Document, remembered: Option<&'a Identity>) -> Vec<&'a Identity> {
+    let mut wanted: Vec<&Identity> = remembered.into_iter().collect();
+    if let Document::Read(identity) = document {
+        // A definition without UUID is asked for by name, unless that is the remembered name already:
+        // then both are asked, since the remembered UUID may be gone and another run be there.
+        if wanted.first() != Some(&identity) {
+            wanted.push(identity);
+        }
+    }
+    wanted
+}
+
+fn ask(
+    config: &Config,
+    wanted: &[&Identity],
+    starting: bool,
+    limit: Duration,
+) -> Result<Answer, LibvirtError> {
+    let mut client = connect(config, limit)?;
+    let answer = find(&mut client, wanted, starting)?;
+    client.close();
+    Ok(answer)
+}
+
+/// A connection in which everything together takes `limit` at most.
+pub(crate) fn connect(config: &Config, limit: Duration) -> Result<Client, LibvirtError> {
+    Client::open(config.driver, &config.uri, Path::new(SOCKET_DIR), limit)
+}
+
+/// Finds the domain that is meant. Active beats inactive, remembered beats written.
+fn find(
+    libvirt: &mut impl Hypervisor,
+    wanted: &[&Identity],
+    starting: bool,
+) -> Result<Answer, LibvirtError> {
+    let (mut ours, mut namesake): (Option<Domain>, Option<Domain>) = (None, None);
+    for identity in wanted {
+        if let Some(uuid) = identity.uuid {
+            let found = known(libvirt.lookup_by_uuid(uuid))?;
+            if let Some(domain) = describe(libvirt, found, starting)? {
+                if domain.is_active() {
+                    return Ok(Answer::Known { ours: Some(domain), namesake: None });
+                }
+                ours.get_or_insert(domain);
+                continue;
+            }
+        }
+        let found = known(libvirt.lookup_by_name(&identity.name))?;
+        let is_ours = match (&found, identity.uuid) {
+            (Some(found), Some(uuid)) => found.uuid == uuid,
+            (_, None) | (None, _) => true,
+        };
+        let Some(domain) = describe(libvirt, found, starting)? else { continue };
+        if !is_ours {
+            namesake = Some(domain);
+        } else if domain.is_active() {
+            return Ok(Answer::Known { ours: Some(domain), namesake: None });
+        } else {
+            ours.get_or_insert(domain);
+        }
+    }
+    Ok(Answer::Known { ours, namesake })
+}
+
+fn describe(
+    libvirt: &mut impl Hypervisor,
+    found: Option<DomainRef>,
+    starting: bool,
+) -> Result<Option<Domain>, LibvirtError> {
+    let Some(reference) = found else { return Ok(None) };
+    // It may be gone by now, which is an answer like any other.
+    let Some(state) = known(libvirt.state(&reference))? else { return Ok(None) };
+    let mut domain = Domain { reference, state, has_memory_image: false };
+    if starting && !domain.is_active() {
+        // Drivers without managed save refuse the question; then there is no image.
+        domain.has_memory_image = match libvirt.has_managed_save_image(&domain.reference) {
+            Ok(answer) => answer,
+            Err(error) if error.fault().is_some() => false,
+            Err(error) => return Err(error),
+        };
+    }
+    Ok(Some(domain))
+}
+
+/// "No such domain" is knowledge; every other error is not.
+fn known<T>(result: Result<T, LibvirtError>) -> Result<Option<T>, LibvirtError> {
+    match result {
+        Ok(value) => Ok(Some(value)),
+        Err(LibvirtError::NoDomain(_)) => Ok(None),
+        Err(error) => Err(error),
+    }
+}

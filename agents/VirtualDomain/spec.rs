@@ -1,0 +1,301 @@
+//! The table: what parameters and actions VirtualDomain has. Types, defaults, metadata and man page
+//! come from here; every parameter of the stock agent is listed, and one that is not implemented yet is refused
+//! by name where it is set, never ignored.
+
+use duet_ocf::{Action, ActionSpec, Kind, Parameter, Spec};
+
+/// Largest value of the numbers that this version only lists.
+const ANY: Kind = Kind::Integer { min: 0, max: i64::MAX };
+
+const PARAMETERS: &[Parameter] = &[
+    Parameter::new(
+        "config",
+        Kind::String,
+        "Definition of the domain",
+        "Absolute path of the libvirt definition (XML) of this domain.\n\n\
+         Name and UUID in it say which domain is meant. They are remembered while the domain runs, so that a file \
+         that has become unreadable cannot hide a running guest.",
+    )
+    .required()
+    .unique("config"),
+    Parameter::new(
+        "hypervisor",
+        Kind::String,
+        "Hypervisor URI",
+        "The libvirt connection to use. This version serves the local system connections qemu:///system, lxc:/// and \
+         xen:///system, and refuses any other.",
+    )
+    .with_default("qemu:///system"),
+    Parameter::new(
+        "force_stop",
+        Kind::Boolean,
+        "Always end the domain at once",
+        "Stop ends the domain without asking the guest to shut down first. Without it, the guest is asked, and \
+         ended only when the operation's time is almost over.",
+    )
+    .with_default("false"),
+    Parameter::new(
+        "paused_by_error",
+        Kind::Select(&["fail", "ignore"]),
+        "What to make of a guest paused by an error",
+        "A guest that libvirt paused because of an I/O error, a watchdog, a crash or a failed post-copy migration \
+         serves nobody. With \"fail\" its monitor fails and the cluster recovers it; with \"ignore\" it counts as \
+         healthy, as with the stock agent. A guest paused by a person or for a migration is healthy in both.",
+    )
+    .with_default("fail"),
+    Parameter::new(
+        "migration_transport",
+        Kind::String,
+        "Transport of a migration",
+        "How to reach the other node's libvirt during a migration.",
+    )
+    .not_yet(),
+    Parameter::new(
+        "migration_user",
+        Kind::String,
+        "User of a migration",
+        "Who to be on the other node during a migration.",
+    )
+    .not_yet(),
+    Parameter::new(
+        "migration_downtime",
+        ANY,
+        "Longest downtime of a migration",
+        "Milliseconds for which a live migration may stop the guest; 0 leaves it to libvirt.",
+    )
+    .with_default("0")
+    .not_yet(),
+    Parameter::new(
+        "migration_speed",
+        ANY,
+        "Speed of a migration",
+        "Bandwidth of a live migration in MiB/s; 0 leaves it to libvirt.",
+    )
+    .with_default("0")
+    .not_yet(),
+    Parameter::new(
+        "migration_network_suffix",
+        Kind::String,
+        "Suffix of host names in the migration network",
+        "Appended to the first label of the target's node name.",
+    )
+    .not_yet(),
+    Parameter::new(
+        "migrateuri",
+        Kind::String,
+        "Migration URI",
+        "Where the guest's memory is sent; %n is the target's node name.",
+    )
+    .not_yet(),
+    Parameter::new(
+        "migrate_options",
+        Kind::String,
+        "Migration options",
+        "Further options of a live migration, in virsh's words.",
+    )
+    .not_yet(),
+    Parameter::new(
+        "monitor_scripts",
+        Kind::String,
+        "Scripts that check the guest",
+        "Blank-separated commands that must all succeed for the guest to count as healthy.",
+    )
+    .not_yet(),
+    Parameter::new(
+        "autoset_utilization_cpu",
+        Kind::Boolean,
+        "Write the number of CPUs into the CIB",
+        "Sets the resource's utilization attribute cpu from the domain. This version does not write utilization, \
+         so its default is \"false\" where the stock agent has \"true\", and \"true\" is refused.",
+    )
+    .with_default("false")
+    .not_yet(),
+    Parameter::new(
+        "autoset_utilization_host_memory",
+        Kind::Boolean,
+        "Write the memory size into the CIB as host_memory",
+        "Sets the resource's utilization attribute host_memory from the domain. This version does not write \
+         utilization, so its default is \"false\" where the stock agent has \"true\", and \"true\" is refused.",
+    )
+    .with_default("false")
+    .not_yet(),
+    Parameter::new(
+        "autoset_utilization_hv_memory",
+        Kind::Boolean,
+        "Write the memory size into the CIB as hv_memory",
+        "Sets the resource's utilization attribute hv_memory from the domain. This version does not write \
+         utilization, so its default is \"false\" where the stock agent has \"true\", and \"true\" is refused.",
+    )
+    .with_default("false")
+    .not_yet(),
+    Parameter::new(
+        "unset_utilization_cpu",
+        Kind::Boolean,
+        "Remove the utilization attribute cpu",
+        "Looked at only where autoset_utilization_cpu is false.",
+    )
+    .with_default("false")
+    .not_yet(),
+    Parameter::new(
+        "unset_utilization_host_memory",
+        Kind::Boolean,
+        "Remove the utilization attribute host_memory",
+        "Looked at only where autoset_utilization_host_memory is false.",
+    )
+    .with_default("false")
+    .not_yet(),
+    Parameter::new(
+        "unset_utilization_hv_memory",
+        Kind::Boolean,
+        "Remove the utilization attribute hv_memory",
+        "Looked at only where autoset_utilization_hv_memory is false.",
+    )
+    .with_default("false")
+    .not_yet(),
+    Parameter::new(
+        "migrateport",
+        Kind::Integer { min: 1, max: 65535 },
+        "Port of a migration",
+        "The port in a generated migration URI.",
+    )
+    .not_yet(),
+    Parameter::new(
+        "remoteuri",
+        Kind::String,
+        "URI of the other node's libvirt",
+        "Where a migration goes; %n is the target's node name.",
+    )
+    .not_yet(),
+    Parameter::new(
+        "save_config_on_stop",
+        Kind::Boolean,
+        "Write the definition back",
+        "Saves changes made to the running domain into the definition file.",
+    )
+    .with_default("false")
+    .not_yet(),
+    Parameter::new(
+        "sync_config_on_stop",
+        Kind::Boolean,
+        "Distribute the definition with csync2",
+        "Copies the saved definition to the other nodes.",
+    )
+    .with_default("false")
+    .not_yet(),
+    Parameter::new(
+        "snapshot",
+        Kind::String,
+        "Directory for memory images",
+        "Stop saves the guest's memory there, start restores it.",
+    )
+    .not_yet(),
+    Parameter::new(
+        "backingfile",
+        Kind::String,
+        "Backing file of a copy-on-write image",
+        "The image that the domain's own disk is laid over.",
+    )
+    .not_yet(),
+    Parameter::new(
+        "stateless",
+        Kind::Boolean,
+        "Begin with a fresh image each time",
+        "Creates the copy-on-write image anew at each start.",
+    )
+    .with_default("false")
+    .not_yet(),
+    Parameter::new(
+        "copyindirs",
+        Kind::String,
+        "Directories copied into the image",
+        "Blank-separated directories that are copied into a fresh image.",
+    )
+    .not_yet(),
+    Parameter::new(
+        "shutdown_mode",
+        Kind::String,
+        "How the guest is asked to shut down",
+        "acpi, agent, initctl, signal or paravirt; without it libvirt chooses.",
+    )
+    .not_yet(),
+    Parameter::new(
+        "start_resources",
+        Kind::Boolean,
+        "Start pools and networks first",
+        "Starts the storage pools and networks that the definition names.",
+    )
+    .with_default("false")
+    .not_yet(),
+];
+
+const ACTIONS: &[ActionSpec] = &[
+    ActionSpec::new(Action::Start, 90),
+    ActionSpec::new(Action::Stop, 90),
+    ActionSpec::new(Action::Status, 30).every(10).depth(0),
+    ActionSpec::new(Action::Monitor, 30).every(10).depth(0),
+    ActionSpec::new(Action::MetaData, 5),
+    ActionSpec::new(Action::ValidateAll, 5),
+];
+
+/// The table.
+pub(crate) static SPEC: Spec = Spec {
+    name: "VirtualDomain",
+    version: env!("CARGO_PKG_VERSION"),
+    shortdesc: "Manages a virtual machine or container through libvirt",
+    longdesc: "Starts, stops and watches a libvirt domain: a virtual machine, or a container.\n\n\
+        The domain is started from the file given as config and is transient: its definition on a node lasts as \
+         long as it runs there. Where libvirt has a persistent definition with the same UUID, that one stays, and could be \
+         started outside the cluster: undefine it. The domain's files and disks must be reachable on every node \
+         that may run it.\n\n\
+         \"Not running\" is answered when libvirt says so, or to a probe when nothing on the node says which domain is \
+         meant. When libvirt cannot be asked, the guest's own QEMU process decides: monitor goes by whether it is there, \
+         stop ends it. A container or a Xen guest has no such process; monitor and stop then fail with the reason, except \
+         that the controller of a container shows that it runs.",
+    parameters: PARAMETERS,
+    actions: ACTIONS,
+};
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_table_has_no_complaints() {
+        assert_eq!(SPEC.complaints(), Vec::<String>::new());
+    }
+
+    #[test]
+    fn every_parameter_of_the_stock_agent_is_listed() {
+        for name in [
+            "config",
+            "hypervisor",
+            "force_stop",
+            "migration_transport",
+            "migration_user",
+            "migration_downtime",
+            "migration_speed",
+            "migration_network_suffix",
+            "migrateuri",
+            "migrate_options",
+            "monitor_scripts",
+            "autoset_utilization_cpu",
+            "autoset_utilization_host_memory",
+            "autoset_utilization_hv_memory",
+            "unset_utilization_cpu",
+            "unset_utilization_host_memory",
+            "unset_utilization_hv_memory",
+            "migrateport",
+            "remoteuri",
+            "save_config_on_stop",
+            "sync_config_on_stop",
+            "snapshot",
+            "backingfile",
+            "stateless",
+            "copyindirs",
+            "shutdown_mode",
+            "start_resources",
+        ] {
+            assert!(SPEC.parameter(name).is_some(), "{name}");
+        }
+    }
+}

@@ -1,0 +1,78 @@
+//! The OCF contract: committed metadata and man page are what the table renders to, the executable prints the
+//! metadata, and it passes the checks of every agent. Invariant: `UPDATE=1` alone rewrites a committed file.
+#![allow(clippy::disallowed_methods, clippy::unwrap_used, reason = "tests")]
+#![allow(
+    dead_code,
+    unreachable_pub,
+    reason = "each test file uses its part of the stage and of the table"
+)]
+
+#[path = "../spec.rs"]
+mod spec;
+mod stage;
+
+use std::{
+    os::unix::fs::{DirBuilderExt, PermissionsExt},
+    path::Path,
+};
+
+use duet_conformance::{Subject, Verdict, assert_committed, check_all};
+use stage::Stage;
+
+#[test]
+fn metadata_is_what_is_committed_and_printed() {
+    let committed =
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("../../ocf-metadata/VirtualDomain.xml");
+    let executable = Path::new(env!("CARGO_BIN_EXE_VirtualDomain"));
+    assert_committed(&spec::SPEC, &committed, Some(executable));
+}
+
+/// What `make install` installs, without running anything.
+#[test]
+fn man_page_is_what_is_committed() {
+    let committed =
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/man/ocf_rust_VirtualDomain.7");
+    let rendered = duet_ocf::man_page(&spec::SPEC);
+    if std::env::var_os("UPDATE").is_some_and(|value| value == "1") {
+        std::fs::write(&committed, &rendered).unwrap();
+    }
+    let before = std::fs::read_to_string(&committed).unwrap_or_default();
+    assert!(before == rendered, "{} is not the table's: UPDATE=1", committed.display());
+}
+
+#[test]
+fn the_contract_is_kept() {
+    let Some(stage) = Stage::empty() else { return };
+    let directory = tempfile::tempdir().unwrap();
+    // Where nobody may look, too: meta-data has to work for everybody.
+    let open = directory.path().join("resource.d");
+    std::fs::DirBuilder::new().mode(0o755).create(&open).unwrap();
+    std::fs::set_permissions(directory.path(), PermissionsExt::from_mode(0o755)).unwrap();
+    let agent = open.join("VirtualDomain");
+    // By a process of its own: no child of another test can then hold it open for writing.
+    let copied = std::process::Command::new("cp")
+        .arg(env!("CARGO_BIN_EXE_VirtualDomain"))
+        .arg(open.join("executable"))
+        .status();
+    assert!(copied.unwrap().success());
+    let script = format!(
+        "#!/bin/sh\ncase \"$1\" in meta-data) exec {exe} \"$@\";; esac\n\
+         exec unshare --mount --propagation private sh -ec 'mount -t tmpfs none /run; mkdir /run/libvirt; \
+         mount --bind {sockets} /run/libvirt; exec \"$@\"' sh {exe} \"$@\"\n",
+        exe = open.join("executable").display(),
+        sockets = stage.libvirt().directory().display(),
+    );
+    std::fs::write(&agent, script).unwrap();
+    std::fs::set_permissions(&agent, PermissionsExt::from_mode(0o755)).unwrap();
+    let config = stage.definition().display().to_string();
+    let subject = Subject::new(&agent, vec![("OCF_RESKEY_config".to_owned(), config)]).unwrap();
+    let mut failed = Vec::new();
+    for finding in check_all(&subject) {
+        match finding.verdict {
+            Verdict::Pass => {}
+            Verdict::Skipped(why) => println!("skipped: {}: {why}", finding.check),
+            Verdict::Fail(how) => failed.push(format!("{}: {how}", finding.check)),
+        }
+    }
+    assert!(failed.is_empty(), "{}", failed.join("\n"));
+}

@@ -1,0 +1,158 @@
+//! A stage for the executable: a libvirtd without guests at /run/libvirt, in a mount namespace of its own, so that
+//! neither this machine's libvirt nor its /run can be reached. Invariant: where that cannot be had, the
+//! test says "skipped" and why.
+#![allow(clippy::disallowed_methods, clippy::unwrap_used, reason = "test support")]
+
+use std::{
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+    time::{Duration, Instant},
+};
+
+use duet_fake_tools::{FakeDomain, FakeLibvirtd, World};
+use tempfile::TempDir;
+
+/// The UUID of the definition on every stage.
+pub(crate) const UUID: &str = "c7a5fdbd-edaf-9455-926a-d65c16db1809";
+/// Somebody else's.
+pub(crate) const OTHER: &str = "d7a5fdbd-edaf-9455-926a-d65c16db1809";
+
+/// One node with one definition.
+pub(crate) struct Stage {
+    /// Its libvirt, if that runs.
+    pub(crate) daemon: Option<FakeLibvirtd>,
+    directory: TempDir,
+}
+
+/// What one invocation did.
+#[derive(Debug)]
+pub(crate) struct Ran {
+    /// Its exit code.
+    pub(crate) code: i32,
+    /// What it said.
+    pub(crate) stderr: String,
+    /// What it printed.
+    pub(crate) stdout: String,
+    /// How long it took.
+    pub(crate) took: Duration,
+}
+
+impl Ran {
+    /// The exit reason.
+    pub(crate) fn reason(&self) -> &str {
+        let line = self.stderr.lines().find_map(|line| line.strip_prefix("ocf-exit-reason:"));
+        line.unwrap_or_default()
+    }
+}
+
+impl Stage {
+    /// A node whose libvirt has this world; none where namespaces are not to be had.
+    pub(crate) fn new(world: World) -> Option<Self> {
+        Self::build(Some(FakeLibvirtd::start(world)))
+    }
+
+    /// A node with one domain.
+    pub(crate) fn with(domain: FakeDomain) -> Option<Self> {
+        Self::new(World { domains: vec![domain], ..World::default() })
+    }
+
+    /// A node on which libvirt knows nothing.
+    pub(crate) fn empty() -> Option<Self> {
+        Self::new(World::default())
+    }
+
+    /// A node without libvirt.
+    pub(crate) fn without_libvirt() -> Option<Self> {
+        Self::build(None)
+    }
+
+    fn build(daemon: Option<FakeLibvirtd>) -> Option<Self> {
+        let probe = Command::new("unshare").args(["--mount", "true"]).output();
+        let why = match probe {
+            Ok(output) if output.status.success() => None,
+            Ok(output) => Some(String::from_utf8_lossy(&output.stderr).trim().to_owned()),
+            Err(error) => Some(error.to_string()),
+        };
+        if let Some(why) = why {
+            eprintln!("skipped: no private mount namespace on this machine: {why}");
+            return None;
+        }
+        let stage = Self { daemon, directory: tempfile::tempdir().unwrap() };
+        stage.define("web", Some(UUID));
+        Some(stage)
+    }
+
+    /// The definition file.
+    pub(crate) fn definition(&self) -> PathBuf {
+        self.directory.path().join("web.xml")
+    }
+
+    /// Where the agent remembers.
+    pub(crate) fn memory(&self) -> PathBuf {
+        self.directory.path().join("tmp")
+    }
+
+    /// Writes the definition; `name` as in XML.
+    pub(crate) fn define(&self, name: &str, uuid: Option<&str>) {
+        let uuid = uuid.map(|uuid| format!("<uuid>{uuid}</uuid>")).unwrap_or_default();
+        let xml =
+            format!("<domain type='kvm'><name>{name}</name>{uuid}<memory>1</memory></domain>");
+        std::fs::write(self.definition(), xml).unwrap();
+    }
+
+    /// Takes the definition away.
+    pub(crate) fn lose_definition(&self) {
+        std::fs::remove_file(self.definition()).unwrap();
+    }
+
+    /// Its libvirt.
+    pub(crate) fn libvirt(&self) -> &FakeLibvirtd {
+        self.daemon.as_ref().unwrap()
+    }
+
+    /// Runs an action with 10 s and no further parameters.
+    pub(crate) fn run(&self, action: &str) -> Ran {
+        self.run_with(action, &[])
+    }
+
+    /// Runs the recurring monitor.
+    pub(crate) fn recurring(&self) -> Ran {
+        self.run_with("monitor", &[("CRM_meta_interval", "10000")])
+    }
+
+    /// Runs an action with these parameters; `CRM_meta_timeout` is in milliseconds.
+    pub(crate) fn run_with(&self, action: &str, parameters: &[(&str, &str)]) -> Ran {
+        let nowhere = self.directory.path().join("no-libvirt");
+        std::fs::create_dir_all(&nowhere).unwrap();
+        let sockets: &Path = self.daemon.as_ref().map_or(&nowhere, FakeLibvirtd::directory);
+        let mut command = Command::new("unshare");
+        command
+            .args(["--mount", "--propagation", "private", "sh", "-ec"])
+            .arg(
+                "mount -t tmpfs none /run; mkdir /run/libvirt; mount --bind \"$1\" /run/libvirt; \
+                 shift; exec \"$@\"",
+            )
+            .arg("sh")
+            .arg(sockets)
+            .arg(env!("CARGO_BIN_EXE_VirtualDomain"))
+            .arg(action)
+            .env_clear()
+            .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
+            .env("OCF_RESOURCE_INSTANCE", "p_web")
+            .env("HA_RSCTMP", self.memory())
+            .env("OCF_RESKEY_config", self.definition())
+            .env("OCF_RESKEY_CRM_meta_timeout", "10000")
+            .stdin(Stdio::null());
+        for (name, value) in parameters {
+            command.env(format!("OCF_RESKEY_{name}"), value);
+        }
+        let began = Instant::now();
+        let output = command.output().unwrap();
+        Ran {
+            took: began.elapsed(),
+            code: output.status.code().unwrap_or(-1),
+            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+        }
+    }
+}

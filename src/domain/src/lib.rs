@@ -1,0 +1,12 @@
+//! A libvirt domain without libvirt: its states and reasons, what they mean for a cluster, and who
+//! a definition says it is. Invariant: no I/O, no clock; the same input gives the same answer.
+
+mod definition;
+mod health;
+mod state;
+mod uuid;
+
+pub use definition::{Definition, DefinitionError};
+pub use health::{Ailment, Health, OnPausedByError, health};
+pub use state::{CrashedReason, PausedReason, RunningReason, ShutOffReason, State};
+pub use uuid::{Uuid, UuidError};

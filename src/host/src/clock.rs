@@ -1,0 +1,26 @@
+//! The monotonic clock, as spans since the process began: the scale of [`duet_ocf::Deadline`].
+//! It never goes back, whatever happens to the time of day.
+
+use duet_ocf::Deadline;
+use std::sync::OnceLock;
+use std::time::{Duration, Instant};
+
+static BEGAN: OnceLock<Instant> = OnceLock::new();
+
+/// Time since the first call, which [`crate::run`] makes as its first act.
+#[must_use]
+pub fn now() -> Duration {
+    BEGAN.get_or_init(Instant::now).elapsed()
+}
+
+/// A deadline this far from now.
+#[must_use]
+pub fn within(span: Duration) -> Deadline {
+    Deadline::at(now().saturating_add(span))
+}
+
+/// The deadline as an [`Instant`], for interfaces that want one.
+#[must_use]
+pub fn instant(deadline: Deadline) -> Instant {
+    Instant::now() + deadline.remaining(now())
+}

@@ -1,0 +1,177 @@
+//! Small files, read with a limit and written so that a crash leaves the old content or the new one.
+//! Nothing here opens a FIFO and waits for its other end.
+
+use crate::Error;
+use std::ffi::OsString;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+/// Reads a regular file of at most `limit` bytes.
+///
+/// # Errors
+/// [`Error::Read`], [`Error::NotAFile`] or [`Error::TooLarge`].
+pub fn read(path: &Path, limit: usize) -> Result<Vec<u8>, Error> {
+    read_all(&open(path, 0)?.0, path, limit)
+}
+
+/// Like [`read_text`], of a file that only we or root can have written: no symbolic link, nobody else's, and
+/// writable by nobody else. For state in a directory that others may be able to write to.
+///
+/// # Errors
+/// Those of [`read_text`], and [`Error::NotPrivate`].
+pub fn read_private(path: &Path, limit: usize) -> Result<String, Error> {
+    let (file, about) = open(path, nix::libc::O_NOFOLLOW)?;
+    let is_ours = about.uid() == 0 || about.uid() == nix::unistd::geteuid().as_raw();
+    if !is_ours || about.mode() & 0o022 != 0 {
+        return Err(Error::NotPrivate { path: path.to_owned() });
+    }
+    text(read_all(&file, path, limit)?, path)
+}
+
+fn open(path: &Path, flags: i32) -> Result<(File, fs::Metadata), Error> {
+    let failed = |source| Error::Read { path: path.to_owned(), source };
+    let file = OpenOptions::new()
+        .read(true)
+        .custom_flags(nix::libc::O_NONBLOCK | nix::libc::O_NOCTTY | flags)
+        .open(path)
+        .map_err(failed)?;
+    let about = file.metadata().map_err(failed)?;
+    if about.is_file() { Ok((file, about)) } else { Err(Error::NotAFile { path: path.to_owned() }) }
+}
+
+fn read_all(file: &File, path: &Path, limit: usize) -> Result<Vec<u8>, Error> {
+    let failed = |source| Error::Read { path: path.to_owned(), source };
+    let mut bytes = Vec::new();
+    let one_more = u64::try_from(limit).unwrap_or(u64::MAX).saturating_add(1);
+    file.take(one_more).read_to_end(&mut bytes).map_err(failed)?;
+    if bytes.len() > limit {
+        return Err(Error::TooLarge { path: path.to_owned(), limit });
+    }
+    Ok(bytes)
+}
+
+/// Like [`read`], for text.
+///
+/// # Errors
+/// Those of [`read`], and [`Error::NotText`].
+pub fn read_text(path: &Path, limit: usize) -> Result<String, Error> {
+    text(read(path, limit)?, path)
+}
+
+fn text(bytes: Vec<u8>, path: &Path) -> Result<String, Error> {
+    String::from_utf8(bytes).map_err(|_| Error::NotText { path: path.to_owned() })
+}
+
+/// Replaces a file's content in one step: temporary file in the same directory, synced, renamed.
+///
+/// An existing file keeps its mode and owner, a new one gets `mode`; a symbolic link is followed. Access
+/// control lists and security labels are not carried over.
+///
+/// # Errors
+/// [`Error::Write`]; the old content is then untouched.
+pub fn write_atomic(path: &Path, bytes: &[u8], mode: u32) -> Result<(), Error> {
+    replace(path, bytes, mode).map_err(|source| Error::Write { path: path.to_owned(), source })
+}
+
+fn replace(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
+    let (target, before) = match fs::canonicalize(path) {
+        Ok(real) => {
+            let before = fs::metadata(&real)?;
+            (real, Some(before))
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => (path.to_owned(), None),
+        Err(error) => return Err(error),
+    };
+    let (Some(name), Some(directory)) = (target.file_name(), parent(&target)) else {
+        return Err(io::ErrorKind::InvalidInput.into());
+    };
+    let mut temporary_name = OsString::from(".");
+    temporary_name.push(name);
+    temporary_name.push(format!(".new-{}", std::process::id()));
+    let temporary = directory.join(temporary_name);
+    // One of ours that was killed half way, with our process id: only then can it be there.
+    match fs::remove_file(&temporary) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let written = (|| {
+        let mut file =
+            OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temporary)?;
+        file.write_all(bytes)?;
+        if let Some(before) = &before {
+            let (uid, gid) = (Some(before.uid()), Some(before.gid()));
+            std::os::unix::fs::fchown(&file, uid, gid)?;
+        }
+        let mode = before.as_ref().map_or(mode, |before| before.mode() & 0o7777);
+        file.set_permissions(fs::Permissions::from_mode(mode))?;
+        file.sync_all()?;
+        fs::rename(&temporary, &target)
+    })();
+    if written.is_err() {
+        let _ = fs::remove_file(&temporary);
+        return written;
+    }
+    File::open(directory)?.sync_all()
+}
+
+fn parent(path: &Path) -> Option<PathBuf> {
+    let parent = path.parent()?;
+    Some(if parent.as_os_str().is_empty() { PathBuf::from(".") } else { parent.to_owned() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reading_is_bounded_and_regular_only() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("f");
+        fs::write(&path, "12345").unwrap();
+        assert_eq!(read(&path, 5).unwrap(), b"12345");
+        assert!(matches!(read(&path, 4), Err(Error::TooLarge { limit: 4, .. })));
+        assert!(matches!(read(dir.path(), 4), Err(Error::NotAFile { .. })));
+        assert!(read(&dir.path().join("none"), 4).unwrap_err().is_missing_file());
+        fs::write(&path, [0xff]).unwrap();
+        assert!(matches!(read_text(&path, 4), Err(Error::NotText { .. })));
+        let fifo = dir.path().join("fifo");
+        nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRWXU).unwrap();
+        assert!(matches!(read(&fifo, 4), Err(Error::NotAFile { .. })));
+    }
+
+    #[test]
+    fn what_others_could_have_written_is_not_private() {
+        let dir = tempfile::tempdir().unwrap();
+        let (path, link) = (dir.path().join("f"), dir.path().join("l"));
+        fs::write(&path, "ours").unwrap();
+        std::os::unix::fs::symlink("f", &link).unwrap();
+        assert!(read_private(&link, 9).is_err());
+        for (mode, is_private) in [(0o600, true), (0o644, true), (0o620, false), (0o602, false)] {
+            fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+            assert_eq!(read_private(&path, 9).is_ok(), is_private, "{mode:o}");
+        }
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+        // Only root can give a file away.
+        if std::os::unix::fs::chown(&path, Some(65534), None).is_ok() {
+            assert!(matches!(read_private(&path, 9), Err(Error::NotPrivate { .. })));
+        }
+    }
+
+    #[test]
+    fn replacing_keeps_mode_and_links_and_leaves_nothing_behind() {
+        let dir = tempfile::tempdir().unwrap();
+        let (path, link) = (dir.path().join("f"), dir.path().join("l"));
+        write_atomic(&path, b"one", 0o640).unwrap();
+        assert_eq!(fs::metadata(&path).unwrap().mode() & 0o7777, 0o640);
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o604)).unwrap();
+        std::os::unix::fs::symlink("f", &link).unwrap();
+        write_atomic(&link, b"two", 0o600).unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"two");
+        assert_eq!(fs::metadata(&path).unwrap().mode() & 0o7777, 0o604);
+        assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 2);
+        assert!(write_atomic(&dir.path().join("no/f"), b"x", 0o600).is_err());
+    }
+}

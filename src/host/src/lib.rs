@@ -1,0 +1,21 @@
+//! What touches the machine on behalf of the programs: child processes with deadlines, other processes, the
+//! clock, files and the log, and the entry point of every agent. Nothing here waits without a limit.
+#![allow(
+    clippy::disallowed_methods,
+    reason = "this is the crate that starts processes, opens files and asks the clock"
+)]
+
+pub mod clock;
+mod error;
+pub mod file;
+mod log;
+mod pidfd;
+pub mod process;
+pub mod processes;
+mod run;
+mod syslog;
+
+pub use error::Error;
+pub use log::Log;
+pub use nix::sys::signal::Signal;
+pub use run::{Machine, run};

@@ -1,0 +1,116 @@
+//! The entry point of every agent: the real machine behind [`duet_ocf::drive`]. Whatever happens, also a
+//! panic, the process ends with a code of the contract.
+
+use crate::log::stderr_line;
+use crate::{Log, clock};
+use duet_ocf::{Action, Agent, Environment, ExitCode, Host, Level, drive, exit_reason_line, fold};
+use std::io::Write;
+use std::panic::PanicHookInfo;
+use std::time::Duration;
+
+/// Runs an agent on this machine with this process's arguments and environment, and exits.
+///
+/// ```no_run
+/// # fn agent() -> impl duet_ocf::Agent { Nothing }
+/// # struct Nothing;
+/// # #[derive(Debug, thiserror::Error)] #[error("Nothing")] struct NoError;
+/// # impl duet_ocf::Agent for Nothing {
+/// #     type Config = (); type Observation = (); type Step = String; type Error = NoError;
+/// #     fn spec() -> &'static duet_ocf::Spec { unimplemented!() }
+/// #     fn config(_: &duet_ocf::Request, _: &duet_ocf::Values) -> Result<(), duet_ocf::Refusal> { Ok(()) }
+/// #     fn observe(&mut self, _: &(), _: &duet_ocf::Request, _: &mut duet_ocf::Turn<'_>) -> Result<(), NoError> { Ok(()) }
+/// #     fn decide(_: &(), _: &duet_ocf::Request, _: &(), _: &duet_ocf::Progress<String>) -> duet_ocf::Next<String> { duet_ocf::Next::success() }
+/// #     fn apply(&mut self, _: &(), _: &duet_ocf::Request, _: String, _: &mut duet_ocf::Turn<'_>) -> Result<(), NoError> { Ok(()) }
+/// #     fn exit_code(_: &NoError, _: &duet_ocf::Request) -> duet_ocf::ExitCode { duet_ocf::ExitCode::Generic }
+/// # }
+/// fn main() {
+///     duet_host::run(agent())
+/// }
+/// ```
+///
+/// The environment is read once. The umask becomes 0022 whatever the caller's was, and signals that
+/// the caller had blocked arrive again, so SIGTERM ends an operation as it should. PATH is not touched: children
+/// get their own from [`crate::process`].
+pub fn run<A: Agent>(mut agent: A) -> ! {
+    let _ = clock::now();
+    let words: Vec<String> =
+        std::env::args_os().skip(1).map(|word| word.to_string_lossy().into_owned()).collect();
+    let environment: Environment = std::env::vars_os()
+        .map(|(name, value)| {
+            (name.to_string_lossy().into_owned(), value.to_string_lossy().into_owned())
+        })
+        .collect();
+    let validating = words.first().is_some_and(|word| word == Action::ValidateAll.name());
+    let name = A::spec().name;
+    answer_panics(name, &environment);
+    nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o022));
+    let _ = nix::sys::signal::SigSet::all().thread_unblock();
+    let mut machine = Machine::new(Log::new(name, &environment, validating));
+    let code = drive(&mut agent, &words, environment, &mut machine);
+    // What somebody asked for could not be delivered; for all else stdout is never used.
+    let code = if code == ExitCode::Ok && machine.stdout_failed { ExitCode::Generic } else { code };
+    std::process::exit(i32::from(code.number()))
+}
+
+/// A panic is our bug, but still an answer: exit code 1 and a reason, not a dead process that
+/// Pacemaker can say nothing about. Works with `panic = "abort"` too, because the hook itself exits.
+fn answer_panics(name: &'static str, environment: &Environment) {
+    let environment = environment.clone();
+    std::panic::set_hook(Box::new(move |info: &PanicHookInfo<'_>| {
+        let payload = info.payload();
+        let text = payload.downcast_ref::<&str>().copied();
+        let text = text.or_else(|| payload.downcast_ref::<String>().map(String::as_str));
+        let place = info.location().map(|at| format!(" at {}:{}", at.file(), at.line()));
+        let reason = fold(&format!(
+            "Internal error in {name}{}: {}",
+            place.unwrap_or_default(),
+            text.unwrap_or("no message")
+        ));
+        stderr_line(&exit_reason_line(&environment, &reason));
+        Log::new(name, &environment, false).reason(&reason);
+        std::process::exit(i32::from(ExitCode::Generic.number()))
+    }));
+}
+
+/// This machine, as the loop needs it.
+#[derive(Debug)]
+pub struct Machine {
+    log: Log,
+    stdout_failed: bool,
+}
+
+impl Machine {
+    /// This machine with this log.
+    #[must_use]
+    pub fn new(log: Log) -> Machine {
+        Machine { log, stdout_failed: false }
+    }
+}
+
+impl Host for Machine {
+    fn now(&self) -> Duration {
+        clock::now()
+    }
+
+    fn sleep(&mut self, span: Duration) {
+        std::thread::sleep(span);
+    }
+
+    fn log(&mut self, level: Level, text: &str) {
+        self.log.line(level, text);
+    }
+
+    fn stdout(&mut self, text: &str) {
+        let mut out = std::io::stdout().lock();
+        self.stdout_failed |= out.write_all(text.as_bytes()).and_then(|()| out.flush()).is_err();
+    }
+
+    fn stderr(&mut self, line: &str) {
+        stderr_line(line);
+    }
+
+    fn failure(&mut self, exit_reason: &str, reason: &str) {
+        stderr_line(exit_reason);
+        self.log.reason(reason);
+    }
+}

@@ -1,0 +1,32 @@
+//! Metadata, man page and usage of the demo table against committed copies.
+//! `UPDATE=1` rewrites them; a plain run never does.
+#![allow(clippy::disallowed_methods, reason = "tests read and write their golden files")]
+
+mod demo;
+
+use std::path::Path;
+
+fn golden(name: &str, rendered: &str) {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name);
+    if std::env::var_os("UPDATE").is_some_and(|value| value == "1") {
+        std::fs::write(&path, rendered).expect("golden files can be written");
+    }
+    let committed = std::fs::read_to_string(&path).unwrap_or_default();
+    assert!(committed == rendered, "{name} differs; see UPDATE=1. Rendered:\n{rendered}");
+}
+
+#[test]
+fn metadata_is_the_committed_one() {
+    golden("demo.xml", &duet_ocf::metadata(&demo::SPEC));
+    golden("plain.xml", &duet_ocf::metadata(&demo::PLAIN));
+}
+
+#[test]
+fn man_page_is_the_committed_one() {
+    golden("ocf_rust_Demo.7", &duet_ocf::man_page(&demo::SPEC));
+}
+
+#[test]
+fn usage_is_the_committed_one() {
+    golden("usage.txt", &duet_ocf::usage(&demo::SPEC));
+}

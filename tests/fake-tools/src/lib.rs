@@ -1,0 +1,17 @@
+//! Stand-ins for the programs that agents talk to. Invariant: they answer as the real program was
+//! recorded to answer, and remember what they were asked.
+
+#![allow(
+    clippy::disallowed_methods,
+    clippy::unwrap_used,
+    clippy::missing_panics_doc,
+    reason = "test support: it opens sockets, waits and stops loudly when the test is wrong"
+)]
+
+mod libvirtd;
+mod recorded;
+mod scripted;
+
+pub use libvirtd::{FakeDomain, FakeLibvirtd, OnShutdown, World};
+pub use recorded::{Exchange, recorded};
+pub use scripted::{Scripted, read_frame, reply_to};

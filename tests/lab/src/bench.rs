@@ -1,0 +1,135 @@
+//! `lab bench`: what our agents cost beside the stock ones, measured in a node of a running cluster,
+//! against its libvirtd and its live CIB, in the environment that Pacemaker gives. Both kinds run in
+//! the same shuffled rounds, so only figures of one run are ever compared with each other.
+
+mod agents;
+mod table;
+
+use crate::cluster::Cluster;
+use crate::failure::{Failure, Result};
+use crate::node::Node;
+use crate::place::Place;
+use crate::topology::{Settings, Topology};
+use crate::{image, programs, runner, scenario};
+use agents::{BENCH_GUEST, BENCH_GUEST_FILE, Environment};
+use duet_bench::{Command, Counts, Plan, Timing};
+use serde::de::DeserializeOwned;
+use std::fs;
+use std::time::Duration;
+use table::{Machine, Results};
+
+/// Where the measuring program and its plans are in the node.
+const PROGRAM: &str = "/root/duet-bench";
+const AT_ONCE: usize = 50;
+/// A stop waits one to two seconds for QEMU's end, whoever asks for it.
+const START_STOP_ROUNDS: usize = 7;
+const AT_ONCE_ROUNDS: usize = 3;
+
+/// Measures, prints the table, keeps it; whether every gate holds comes back.
+pub(crate) fn run(
+    place: &Place,
+    settings: &Settings,
+    rounds: usize,
+    tell: &mut dyn FnMut(&str),
+) -> Result<bool> {
+    let settings = Settings { topology: Topology::Containers, ..settings.clone() };
+    let program = programs::build(&["duet-bench"])?.join("duet-bench");
+    let program = fs::read(&program)
+        .map_err(Failure::io(format!("read the measuring program {}", program.display())))?;
+    let cluster = runner::cluster(place, &settings, tell)?;
+    let measured = measure(&cluster, &program, rounds, tell);
+    cluster.down()?;
+    let results = measured?;
+    let text = table::text(&results);
+    print!("\n{text}");
+    let dir = place.file("reports").join("bench");
+    let json = serde_json::to_string_pretty(&table::Report::of(&results))
+        .expect("results hold only text and numbers");
+    image::write(&dir.join("bench.txt"), text.as_bytes())?;
+    image::write(&dir.join("bench.json"), json.as_bytes())?;
+    tell(&format!("the same with every sample: {}", dir.join("bench.json").display()));
+    let gates = table::gates(&results);
+    for gate in gates.iter().filter(|gate| !gate.holds) {
+        tell(&format!("FAILED: {}: {}", gate.name, gate.seen));
+    }
+    Ok(gates.iter().all(|gate| gate.holds))
+}
+
+fn measure(
+    cluster: &Cluster,
+    program: &[u8],
+    rounds: usize,
+    tell: &mut dyn FnMut(&str),
+) -> Result<Results> {
+    let active = cluster.steady()?;
+    let node = cluster.lab.node(&active)?;
+    node.put_program(PROGRAM, program)?;
+    node.put(BENCH_GUEST_FILE, BENCH_GUEST)?;
+    let environment = Environment::of(node)?;
+    let load_before = load();
+    let every = agents::questions(&environment);
+    let groups = |commands: &[Command]| commands.iter().cloned().map(|one| vec![one]).collect();
+    let mut plan = Plan { rounds, warm_up: 2, groups: groups(&every), at_once: 0 };
+    tell(&format!("{active}: {rounds} shuffled rounds of {} commands", every.len()));
+    let mut timings: Vec<Timing> = in_node(node, "rounds", &plan, Duration::from_secs(900))?;
+    tell(&format!("{active}: processes, system calls and instructions of each"));
+    let mut counts: Vec<Counts> = in_node(node, "count", &plan, Duration::from_secs(1800))?;
+    tell(&format!("{active}: {AT_ONCE} at once"));
+    plan = Plan {
+        rounds: AT_ONCE_ROUNDS,
+        warm_up: 1,
+        groups: groups(&agents::asked_at_once(&every)),
+        at_once: AT_ONCE,
+    };
+    let together = in_node(node, "together", &plan, Duration::from_secs(600))?;
+    tell(&format!("{active}: start and stop of a second guest, {START_STOP_ROUNDS} rounds"));
+    plan = Plan {
+        rounds: START_STOP_ROUNDS,
+        warm_up: 1,
+        groups: agents::start_and_stop(&environment),
+        at_once: 0,
+    };
+    timings.extend(in_node::<Vec<_>>(node, "rounds", &plan, Duration::from_secs(600))?);
+    counts.extend(in_node::<Vec<_>>(node, "count", &plan, Duration::from_secs(900))?);
+    // The figures mean nothing if the cluster did not live through them.
+    cluster.steady()?;
+    scenario::intact(cluster)?;
+    Ok(Results {
+        machine: Machine {
+            processors: std::thread::available_parallelism().map_or(0, usize::from),
+            kernel: node.sh("uname -r", "asking for the kernel's version")?.trim().to_owned(),
+            load_before,
+            load_after: load(),
+        },
+        programs: cluster.programs.line(),
+        node: active,
+        rounds,
+        at_once: AT_ONCE,
+        timings,
+        counts,
+        together,
+    })
+}
+
+/// Has the measuring program carry a plan out.
+fn in_node<T: DeserializeOwned>(
+    node: &Node,
+    word: &str,
+    plan: &Plan,
+    within: Duration,
+) -> Result<T> {
+    let path = format!("/root/{word}.json");
+    let text = serde_json::to_string(plan).expect("a plan holds only text and numbers");
+    node.put(&path, &text)?;
+    let answer = node
+        .run(&format!("{PROGRAM} {word} {path}"), within)?
+        .success(&format!("measuring ({word})"))?;
+    serde_json::from_str(&answer)
+        .map_err(|error| Failure::broken(format!("The measuring program says nonsense: {error}")))
+}
+
+/// Load average of the last minute: what else this machine had to do.
+pub(crate) fn load() -> String {
+    let text = fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    text.split_whitespace().next().unwrap_or("unknown").to_owned()
+}

@@ -1,0 +1,141 @@
+//! The texts an administrator would write for the labs' clusters: corosync, DRBD, Pacemaker and the
+//! guest. One place for every address, time and policy that scenarios rely on.
+
+use crate::node::Node;
+use crate::node_files::{Kind, index};
+use crate::programs::Programs;
+use std::fmt::Write as _;
+
+/// Where the guest's serial port and the nodes' logs are heard, on the host side.
+pub(crate) const HOST_ADDRESS: &str = "10.77.0.254";
+pub(crate) const SERIAL_PORT: u16 = 5555;
+pub(crate) const SYSLOG_PORT: u16 = 514;
+pub(crate) const NBD_PORT: u16 = 10809;
+/// The guest's definition in every node.
+pub(crate) const GUEST_FILE: &str = "/etc/libvirt/qemu/vm1.xml";
+
+/// corosync.conf of all nodes: both networks, a token of `token` ms. With two nodes `two_node`
+/// implies `wait_for_all`, so a node that boots alone neither fences nor takes over.
+pub(crate) fn corosync(nodes: &[Node], token: u32) -> String {
+    // corosync wants nothing after an opening brace and a closing one on its own line.
+    let mut text = format!(
+        "totem {{\n  version: 2\n  cluster_name: lab\n  transport: knet\n  token: {token}\n  \
+         crypto_cipher: none\n  crypto_hash: none\n}}\nnodelist {{\n"
+    );
+    for node in nodes {
+        let number = index(&node.name);
+        let _ = write!(
+            text,
+            "  node {{\n    name: {}\n    nodeid: {number}\n    ring0_addr: 10.77.0.{number}\n    \
+             ring1_addr: 10.78.0.{number}\n  }}\n",
+            node.name
+        );
+    }
+    text += "}\nquorum {\n  provider: corosync_votequorum\n";
+    if nodes.len() == 2 {
+        text += "  two_node: 1\n";
+    }
+    text += "}\nlogging {\n  to_syslog: yes\n  to_logfile: yes\n  logfile: /var/log/corosync/corosync.log\n  \
+             to_stderr: no\n  timestamp: hires\n}\nsystem {\n  sched_rr: no\n}\n";
+    text
+}
+
+/// The replicated resource, with fencing and the handlers of `programs`.
+pub(crate) fn drbd(nodes: &[Node], programs: &Programs) -> String {
+    let fence = programs.called("crm-fence-peer");
+    let unfence = fence.replace("crm-fence-peer", "crm-unfence-peer");
+    let mut text = format!(
+        "resource r0 {{\n  protocol C;\n  device /dev/drbd0;\n  disk /dev/mapper/data;\n  meta-disk internal;\n  \
+         disk {{ fencing resource-and-stonith; on-io-error detach; }}\n  \
+         net {{ ping-int 5; ping-timeout 10; connect-int 5; timeout 40; }}\n  \
+         startup {{ wfc-timeout 1; degr-wfc-timeout 1; }}\n  \
+         handlers {{\n    fence-peer \"{fence}\";\n    unfence-peer \"{unfence}\";\n  }}\n"
+    );
+    for node in nodes {
+        let _ =
+            writeln!(text, "  on {} {{ address 10.78.0.{}:7789; }}", node.name, index(&node.name));
+    }
+    text + "}\n"
+}
+
+/// The guest of the oracle: one boot sector on the disk that is to survive, telling the host side
+/// by UDP what was acknowledged. `<name>` has its line to itself: the stock agent needs that.
+pub(crate) fn guest(kind: Kind) -> String {
+    let disk = match kind {
+        Kind::Machine => {
+            "<disk type='block' device='disk'><driver name='qemu' type='raw' cache='directsync'/>\
+             <source dev='/dev/drbd0'/>"
+                .to_owned()
+        }
+        Kind::Container => format!(
+            "<disk type='network' device='disk'><driver name='qemu' type='raw' cache='directsync'/>\
+             <source protocol='nbd' name=''><host name='{HOST_ADDRESS}' port='{NBD_PORT}'/></source>"
+        ),
+    };
+    format!(
+        "<domain type='qemu'>\n  <name>vm1</name>\n  <uuid>d0e70000-0001-4000-8000-000000000001</uuid>\n  \
+         <memory unit='MiB'>32</memory>\n  <vcpu>1</vcpu>\n  \
+         <os><type arch='x86_64' machine='pc'>hvm</type><boot dev='hd'/></os>\n  \
+         <features><acpi/></features>\n  <on_poweroff>destroy</on_poweroff>\n  \
+         <on_reboot>restart</on_reboot>\n  <on_crash>destroy</on_crash>\n  <devices>\n    \
+         <emulator>/usr/bin/qemu-system-x86_64</emulator>\n    {disk}\
+         <target dev='vda' bus='virtio'/></disk>\n    \
+         <serial type='udp'><source mode='connect' host='{HOST_ADDRESS}' service='{SERIAL_PORT}'/>\
+         </serial>\n    <controller type='usb' model='none'/>\n    <memballoon model='none'/>\n  \
+         </devices>\n</domain>\n"
+    )
+}
+
+/// fence_virtd of the host side.
+pub(crate) fn fence_virtd(key: &str, uri: &str) -> String {
+    format!(
+        "fence_virtd {{ listener = \"multicast\"; backend = \"libvirt\"; \
+         module_path = \"/usr/lib/x86_64-linux-gnu/fence-virt\"; }}\n\
+         listeners {{ multicast {{ key_file = \"{key}\"; interface = \"br77\"; address = \"225.0.0.12\"; \
+         family = \"ipv4\"; port = \"1229\"; }} }}\nbackends {{ libvirt {{ uri = \"{uri}\"; }} }}\n"
+    )
+}
+
+/// The cluster as it is typed into `crm configure`: one fence device a node, DRBD where there is
+/// one, and the guest on its promoted side.
+pub(crate) fn pacemaker(nodes: &[Node], kind: Kind, programs: &Programs) -> String {
+    let mut text = String::from(
+        "property stonith-enabled=true stonith-timeout=60s\nrsc_defaults resource-stickiness=100\n",
+    );
+    for node in nodes {
+        let name = &node.name;
+        let _ = write!(
+            text,
+            "primitive fence-{name} stonith:fence_xvm params port={name} pcmk_host_list={name} \
+             key_file=/etc/cluster/fence_xvm.key op monitor interval=60s timeout=30s\n\
+             location l-fence-{name} fence-{name} -inf: {name}\n"
+        );
+    }
+    let agent = programs.called("VirtualDomain");
+    let migration = agent == "ocf:heartbeat:VirtualDomain" && kind == Kind::Container;
+    let _ = writeln!(
+        text,
+        "primitive vm1 {agent} params config={GUEST_FILE} hypervisor=qemu:///system{} \
+         op start timeout=120s op stop timeout=90s op monitor interval=10s timeout=30s{}",
+        if migration { " migration_transport=tcp" } else { "" },
+        if migration {
+            " op migrate_to timeout=120s interval=0 op migrate_from timeout=120s interval=0 \
+             meta allow-migrate=true"
+        } else {
+            ""
+        }
+    );
+    if kind == Kind::Machine {
+        let _ = write!(
+            text,
+            "primitive p_drbd {} params drbd_resource=r0 op start timeout=240s op stop timeout=100s \
+             op monitor interval=10s role=Promoted timeout=20s op monitor interval=20s role=Unpromoted timeout=20s\n\
+             clone ms_drbd p_drbd meta promotable=true promoted-max=1 promoted-node-max=1 clone-max=2 \
+             clone-node-max=1 notify=true\n\
+             colocation vm1-on-drbd inf: vm1 ms_drbd:Promoted\n\
+             order drbd-before-vm1 Mandatory: ms_drbd:promote vm1:start\n",
+            programs.called("drbd")
+        );
+    }
+    text
+}

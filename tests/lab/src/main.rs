@@ -1,0 +1,230 @@
+//! The labs: real clusters on one machine, and the scenarios that break them. Each lab lives in
+//! namespaces of its own and leaves nothing behind.
+
+#![allow(clippy::disallowed_methods, reason = "a lab starts processes, waits and reads clocks")]
+
+mod bench;
+mod cgroups;
+mod cluster;
+mod command;
+mod configuration;
+mod demo;
+mod failure;
+mod guest_agent;
+mod host_side;
+mod image;
+mod inside;
+mod node;
+mod node_files;
+mod place;
+mod programs;
+mod report;
+mod runner;
+mod scenario;
+mod topology;
+mod yardstick;
+
+use clap::{Parser, Subcommand};
+use failure::Result;
+use std::path::PathBuf;
+use std::time::Duration;
+use topology::{Lab, Topology};
+
+#[derive(Parser)]
+#[command(name = "lab", about = "Real clusters on one machine, and scenarios that break them")]
+struct Arguments {
+    #[command(flatten)]
+    choices: Choices,
+    #[command(subcommand)]
+    word: Word,
+}
+
+/// What may stand anywhere on the command line.
+#[derive(clap::Args, Clone)]
+struct Choices {
+    /// Which programs run: stock, ours, or a list like VirtualDomain=stock [default: ours where it exists].
+    #[arg(long, global = true, default_value = "")]
+    agents: String,
+    /// Debian release of the nodes.
+    #[arg(long, global = true, default_value = "bookworm")]
+    suite: String,
+    /// Number of nodes.
+    #[arg(long, global = true, default_value_t = 2, value_parser = clap::value_parser!(u8).range(2..=3))]
+    nodes: u8,
+    /// Who starts a machine's services.
+    #[arg(long, global = true, default_value = "lab", value_enum)]
+    init: node_files::Init,
+}
+
+/// `lab SCENARIO...`, whose names are not subcommands, with the same choices.
+#[derive(Parser)]
+#[command(name = "lab")]
+struct Scenarios {
+    #[command(flatten)]
+    choices: Choices,
+    #[arg(required = true)]
+    names: Vec<String>,
+}
+
+#[derive(Subcommand)]
+enum Word {
+    /// Bring a lab up and leave it running; with --cluster, corosync, Pacemaker and the guest too.
+    Up {
+        topology: Topology,
+        #[arg(long)]
+        cluster: bool,
+    },
+    /// Protect a guest, cut the power of its machine, and watch. KEEP=1 leaves the lab up.
+    Demo,
+    /// Measure our agents beside the stock ones; fails when a gate does not hold.
+    Bench {
+        /// Shuffled rounds of the questions.
+        #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u16).range(3..=1000))]
+        rounds: u16,
+    },
+    /// Run the stock stack's failures and compare each phase with the recorded figures.
+    Yardstick {
+        /// How often each.
+        #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u8).range(1..=50))]
+        rounds: u8,
+    },
+    /// Run a command in a node of the lab that is up; `host` is the host side.
+    Run {
+        node: String,
+        #[arg(trailing_var_arg = true, required = true, allow_hyphen_values = true)]
+        command: Vec<String>,
+    },
+    /// Take the lab down.
+    Down,
+    /// Run scenarios: by name, a topology's, or all.
+    #[command(external_subcommand)]
+    Scenario(#[allow(dead_code, reason = "read again, with the choices among them")] Vec<String>),
+    /// List the scenarios.
+    List,
+    #[command(name = "_host-side", hide = true)]
+    HostSide { run: PathBuf, image: PathBuf },
+}
+
+fn main() {
+    let arguments = Arguments::parse();
+    match obey(&arguments) {
+        Ok(status) => std::process::exit(status),
+        Err(failure) => {
+            eprintln!("lab: {failure}");
+            std::process::exit(1);
+        }
+    }
+}
+
+fn settings(choices: &Choices, topology: Topology) -> Result<topology::Settings> {
+    image::require_root()?;
+    Ok(topology::Settings {
+        topology,
+        nodes: choices.nodes,
+        suite: choices.suite.clone(),
+        init: choices.init,
+        memory: 1536,
+        programs: programs::Programs::chosen(&choices.agents)?,
+    })
+}
+
+fn tell(line: &str) {
+    println!("lab: {line}");
+}
+
+fn obey(arguments: &Arguments) -> Result<i32> {
+    let place = place::Place::from_environment();
+    match &arguments.word {
+        Word::HostSide { run, image } => host_side::main(run, image).map(|()| 0),
+        Word::Demo => {
+            let _lock = place.lock()?;
+            let settings = settings(&arguments.choices, Topology::Machines)?;
+            let keep = std::env::var("KEEP").is_ok_and(|value| !value.is_empty() && value != "0");
+            demo::run(&place, &settings, keep, &mut tell).map(|()| 0)
+        }
+        Word::Bench { rounds } => {
+            let _lock = place.lock()?;
+            let settings = settings(&arguments.choices, Topology::Containers)?;
+            let holds = bench::run(&place, &settings, usize::from(*rounds), &mut tell)?;
+            Ok(i32::from(!holds))
+        }
+        Word::Yardstick { rounds } => {
+            let _lock = place.lock()?;
+            let settings = topology::Settings {
+                programs: yardstick::programs(&arguments.choices.agents)?,
+                ..settings(&arguments.choices, Topology::Machines)?
+            };
+            yardstick::run(&place, &settings, usize::from(*rounds), &mut tell).map(|()| 0)
+        }
+        Word::Up { topology, cluster: true } => {
+            let _lock = place.lock()?;
+            let settings = settings(&arguments.choices, *topology)?;
+            demo::set_up_and_keep(&place, &settings, &mut tell).map(|()| 0)
+        }
+        Word::Up { topology, cluster: false } => {
+            let _lock = place.lock()?;
+            let settings = settings(&arguments.choices, *topology)?;
+            let lab = Lab::up(&place, &settings, host_side::Life::Stays, &mut tell)?;
+            tell(&format!(
+                "{} with a shell in each after {:.1} s",
+                lab.nodes.len(),
+                lab.up_in.as_secs_f64()
+            ));
+            tell(&settings.programs.line());
+            Ok(0)
+        }
+        Word::Run { node, command } => {
+            let lab = Lab::attach(&place)?;
+            let within = Duration::from_secs(600);
+            let ran = if node == "host" {
+                let words: Vec<&str> = command.iter().map(String::as_str).collect();
+                lab.host.run(&words, within)?
+            } else {
+                lab.node(node)?.run(&command.join(" "), within)?
+            };
+            print!("{}", ran.stdout);
+            eprint!("{}", ran.stderr);
+            Ok(ran.status)
+        }
+        Word::List => {
+            for scenario in
+                scenario::all().iter().filter(|scenario| !scenario.name.starts_with('_'))
+            {
+                let stock = scenario
+                    .stock
+                    .map_or(String::new(), |(name, why)| format!(" [{name} stock: {why}]"));
+                println!("{:<28} {}{stock}", scenario::full_name(scenario), scenario.about);
+            }
+            Ok(0)
+        }
+        Word::Scenario(_) => {
+            // Choices before the first name were read already; read all of them in one place.
+            let again = std::env::args();
+            let scenarios = Scenarios::parse_from(again);
+            let chosen = scenario::chosen(&scenarios.names)?;
+            programs::check(&scenarios.choices.agents)?;
+            image::require_root()?;
+            let _lock = place.lock()?;
+            let settings = settings(&scenarios.choices, Topology::Machines)?;
+            let rows = runner::run(&place, &settings, &chosen, &mut tell)?;
+            print!("\n{}", report::table(&rows));
+            tell(&format!(
+                "{:.0} s in all; recordings in {}",
+                runner::total(&rows).as_secs_f64(),
+                place.file("reports").display()
+            ));
+            Ok(i32::from(!rows.iter().all(report::Row::passed)))
+        }
+        Word::Down => {
+            let _lock = place.lock()?;
+            match Lab::attach(&place) {
+                Ok(lab) => lab.down().map(|()| 0),
+                Err(failure::Failure::Refused(_)) => {
+                    tell("no lab is up");
+                    Ok(0)
+                }
+                Err(error) => Err(error),
+            }
+        }
+    }
+}

@@ -1,0 +1,212 @@
+//! Which programs a lab runs, stock or ours, program by program: `--agents`. The default is ours
+//! where it exists; what was chosen is printed with every result.
+
+use crate::failure::{Failure, Result};
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+
+/// A place in the stack that the stock programs or ours can fill.
+struct Slot {
+    name: &'static str,
+    stock: &'static str,
+    ours: Option<Ours>,
+}
+
+/// One of our programs: how the cluster calls it, and where it is installed.
+struct Ours {
+    called: &'static str,
+    package: &'static str,
+    installed: &'static str,
+}
+
+const SLOTS: [Slot; 5] = [
+    Slot {
+        name: "VirtualDomain",
+        stock: "ocf:heartbeat:VirtualDomain",
+        ours: Some(Ours {
+            called: "ocf:rust:VirtualDomain",
+            package: "VirtualDomain",
+            installed: "/usr/lib/ocf/resource.d/rust/VirtualDomain",
+        }),
+    },
+    Slot { name: "drbd", stock: "ocf:linbit:drbd", ours: None },
+    Slot { name: "crm-fence-peer", stock: "/usr/lib/drbd/crm-fence-peer.sh", ours: None },
+    Slot { name: "fence_xvm", stock: "stonith:fence_xvm", ours: None },
+    Slot { name: "fence_virtd", stock: "fence_virtd", ours: None },
+];
+
+/// A program of ours that goes into the nodes.
+#[derive(Debug, Clone)]
+pub(crate) struct Built {
+    pub(crate) built: PathBuf,
+    pub(crate) installed: &'static str,
+}
+
+/// The choice for one run.
+#[derive(Debug, Clone)]
+pub(crate) struct Programs {
+    ours: BTreeMap<&'static str, bool>,
+    built: Vec<Built>,
+}
+
+impl Programs {
+    /// Reads a choice like `stock`, `ours` or `VirtualDomain=stock,drbd=stock`, and builds ours:
+    /// they are put into the nodes even where the stock program is chosen to run.
+    pub(crate) fn chosen(words: &str) -> Result<Self> {
+        let ours = choice(words)?;
+        let packages: Vec<&str> =
+            SLOTS.iter().filter_map(|slot| Some(slot.ours.as_ref()?.package)).collect();
+        let directory = build(&packages)?;
+        let built = SLOTS
+            .iter()
+            .filter_map(|slot| slot.ours.as_ref())
+            .map(|ours| Built { built: directory.join(ours.package), installed: ours.installed })
+            .collect();
+        Ok(Self { ours, built })
+    }
+
+    /// The same programs with one slot filled by the stock program.
+    pub(crate) fn with_stock(&self, name: &str) -> Self {
+        let mut other = self.clone();
+        if let Some(slot) = SLOTS.iter().find(|slot| slot.name == name) {
+            other.ours.insert(slot.name, false);
+        }
+        other
+    }
+
+    /// How the cluster's configuration names the program in a slot.
+    pub(crate) fn called(&self, name: &str) -> &'static str {
+        let slot = SLOTS
+            .iter()
+            .find(|slot| slot.name == name)
+            .expect("only slots of the table are asked for");
+        match (&slot.ours, self.ours.get(slot.name)) {
+            (Some(ours), Some(true)) => ours.called,
+            _ => slot.stock,
+        }
+    }
+
+    pub(crate) fn ours(&self) -> &[Built] {
+        &self.built
+    }
+
+    /// One line: which runs in every slot.
+    pub(crate) fn line(&self) -> String {
+        let words: Vec<String> = SLOTS
+            .iter()
+            .map(|slot| {
+                let which = if self.ours.get(slot.name) == Some(&true) { "ours" } else { "stock" };
+                format!("{} {which}", slot.name)
+            })
+            .collect();
+        words.join(", ")
+    }
+}
+
+/// Whether a choice can be understood, without building anything.
+pub(crate) fn check(words: &str) -> Result<()> {
+    choice(words).map(drop)
+}
+
+fn choice(words: &str) -> Result<BTreeMap<&'static str, bool>> {
+    let mut ours: BTreeMap<&'static str, bool> =
+        SLOTS.iter().map(|slot| (slot.name, slot.ours.is_some())).collect();
+    let known = || SLOTS.map(|slot| slot.name).join(", ");
+    for word in words.split(',').map(str::trim).filter(|word| !word.is_empty()) {
+        let (names, which): (Vec<&Slot>, &str) = match word.split_once('=') {
+            None => (SLOTS.iter().collect(), word),
+            Some((name, which)) => {
+                let Some(slot) = SLOTS.iter().find(|slot| slot.name == name) else {
+                    return Err(Failure::Refused(format!(
+                        "--agents: no program {name:?}; there are {}",
+                        known()
+                    )));
+                };
+                if which == "ours" && slot.ours.is_none() {
+                    return Err(Failure::Refused(format!(
+                        "--agents: there is no {name} of ours yet"
+                    )));
+                }
+                (vec![slot], which)
+            }
+        };
+        let want = match which {
+            "ours" => true,
+            "stock" => false,
+            _ => {
+                return Err(Failure::Refused(format!(
+                    "--agents: {which:?} is neither stock nor ours"
+                )));
+            }
+        };
+        for slot in names {
+            ours.insert(slot.name, want && slot.ours.is_some());
+        }
+    }
+    Ok(ours)
+}
+
+/// Builds the release programs, so that a lab never runs an older one than the source beside it.
+pub(crate) fn build(packages: &[&str]) -> Result<PathBuf> {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let manifest = concat!(env!("CARGO_MANIFEST_DIR"), "/../../Cargo.toml");
+    let mut command = Command::new("timeout");
+    command.arg("1200").arg(cargo).args([
+        "build",
+        "--release",
+        "--locked",
+        "--manifest-path",
+        manifest,
+    ]);
+    command.args(["--message-format", "json-render-diagnostics"]);
+    for package in packages {
+        command.args(["-p", package]);
+    }
+    let output = command
+        .stdin(Stdio::null())
+        .stderr(Stdio::piped())
+        .output()
+        .map_err(Failure::io("start cargo to build the programs under test"))?;
+    let stdout = String::from_utf8_lossy(&output.stdout);
+    let executable = stdout
+        .lines()
+        .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok())
+        .filter_map(|message| message["executable"].as_str().map(PathBuf::from))
+        .next_back();
+    match (output.status.success(), executable) {
+        (true, Some(path)) => Ok(path.parent().map(PathBuf::from).unwrap_or_default()),
+        _ => Err(Failure::Command {
+            doing: "building the programs under test".to_owned(),
+            command: format!("cargo build --release -p {}", packages.join(" -p ")),
+            how: format!("{}", output.status),
+            output: String::from_utf8_lossy(&output.stderr).into_owned(),
+        }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ours_is_the_default_where_it_exists() {
+        let ours = choice("").unwrap();
+        assert!(ours["VirtualDomain"]);
+        assert!(!ours["drbd"]);
+    }
+
+    #[test]
+    fn one_program_can_be_chosen() {
+        assert!(!choice("VirtualDomain=stock").unwrap()["VirtualDomain"]);
+        assert!(!choice("stock").unwrap()["VirtualDomain"]);
+        assert!(choice("stock,VirtualDomain=ours").unwrap()["VirtualDomain"]);
+    }
+
+    #[test]
+    fn a_wrong_choice_is_refused_with_what_there_is() {
+        assert!(choice("Virtual=ours").unwrap_err().to_string().contains("VirtualDomain"));
+        assert!(choice("drbd=ours").unwrap_err().to_string().contains("no drbd of ours yet"));
+        assert!(choice("drbd=theirs").unwrap_err().to_string().contains("neither"));
+    }
+}

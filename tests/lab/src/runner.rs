@@ -1,0 +1,140 @@
+//! Runs scenarios: shares a cluster among those that can, holds each to its bound, judges, reports,
+//! and takes everything down whatever happened.
+
+use crate::cluster::Cluster;
+use crate::failure::{Failure, Result};
+use crate::host_side::Life;
+use crate::place::Place;
+use crate::programs::Programs;
+use crate::report::{self, Row};
+use crate::scenario::{self, Scenario, Story};
+use crate::topology::{Lab, Settings};
+use std::sync::{Arc, mpsc};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// Runs them in order; the rows of the table come back, failures among them.
+pub(crate) fn run(
+    place: &Place,
+    settings: &Settings,
+    scenarios: &[Scenario],
+    tell: &mut dyn FnMut(&str),
+) -> Result<Vec<Row>> {
+    let mut rows = Vec::new();
+    let mut current: Option<(Group, Arc<Cluster>)> = None;
+    for scenario in scenarios {
+        let began = Instant::now();
+        let group = Group::of(scenario);
+        if current.as_ref().is_some_and(|(other, _)| *other != group) {
+            end(current.take())?;
+        }
+        let name = scenario::full_name(scenario);
+        tell(&format!("--- {name}: {}", scenario.about));
+        let programs = programs(settings, scenario);
+        let outcome = match &current {
+            Some((_, cluster)) => Ok(Arc::clone(cluster)),
+            None => {
+                let settings = Settings {
+                    topology: scenario.topology,
+                    programs: programs.clone(),
+                    ..settings.clone()
+                };
+                self::cluster(place, &settings, tell).map(Arc::new)
+            }
+        }
+        .and_then(|cluster| {
+            current = Some((group, Arc::clone(&cluster)));
+            let story = bounded(&cluster, scenario)?;
+            if !scenario.spoils {
+                scenario::intact(&cluster)?;
+            }
+            Ok(story)
+        });
+        let cluster = current.as_ref().map(|(_, cluster)| cluster.as_ref());
+        let row =
+            Row::new(&name, &programs, began.elapsed(), outcome, cluster.map(Cluster::verdict));
+        if let Some(cluster) = cluster {
+            report::keep(&place.file("reports"), &row, cluster, !row.passed())?;
+        }
+        tell(&row.line());
+        if !row.passed() || scenario.spoils {
+            end(current.take())?;
+        }
+        rows.push(row);
+    }
+    end(current.take())?;
+    Ok(rows)
+}
+
+/// Scenarios of one group can share a cluster.
+#[derive(PartialEq, Eq, Clone, Copy)]
+struct Group {
+    topology: crate::topology::Topology,
+    stock: Option<&'static str>,
+}
+
+impl Group {
+    fn of(scenario: &Scenario) -> Self {
+        Self { topology: scenario.topology, stock: scenario.stock.map(|(name, _)| name) }
+    }
+}
+
+fn programs(settings: &Settings, scenario: &Scenario) -> Programs {
+    match scenario.stock {
+        Some((name, _)) => settings.programs.with_stock(name),
+        None => settings.programs.clone(),
+    }
+}
+
+/// A cluster from nothing, that ends with this process at the latest.
+pub(crate) fn cluster(
+    place: &Place,
+    settings: &Settings,
+    tell: &mut dyn FnMut(&str),
+) -> Result<Cluster> {
+    let lab = Lab::up(place, settings, Life::DiesWithUs, tell)?;
+    tell(&format!(
+        "{} nodes with a shell in each after {:.1} s",
+        lab.nodes.len(),
+        lab.up_in.as_secs_f64()
+    ));
+    let cluster = Cluster::watch(lab, settings.programs.clone())?;
+    if let Err(failure) = cluster.set_up(tell) {
+        report::keep_logs(&place.file("reports").join("failed-set-up"), &cluster);
+        cluster.down()?;
+        return Err(failure);
+    }
+    Ok(cluster)
+}
+
+/// The scenario on a thread of its own, so that one that hangs can be left behind.
+pub(crate) fn bounded(cluster: &Arc<Cluster>, scenario: &Scenario) -> Result<Story> {
+    let (done, end) = mpsc::channel();
+    let (shared, run, takes_over) = (Arc::clone(cluster), scenario.run, scenario.takes_over);
+    thread::spawn(move || {
+        let outcome =
+            if takes_over { Ok(()) } else { shared.restore() }.and_then(|()| run(&shared));
+        // Nobody listens any more once the bound has passed.
+        drop(done.send(outcome));
+    });
+    end.recv_timeout(scenario.bound).unwrap_or_else(|error| {
+        Err(Failure::broken(match error {
+            mpsc::RecvTimeoutError::Timeout => {
+                format!("No end within its bound of {} s", scenario.bound.as_secs())
+            }
+            mpsc::RecvTimeoutError::Disconnected => "The scenario panicked".to_owned(),
+        }))
+    })
+}
+
+fn end(current: Option<(Group, Arc<Cluster>)>) -> Result<()> {
+    match current {
+        Some((_, cluster)) => cluster.down(),
+        None => Ok(()),
+    }
+}
+
+/// Bounds and names the whole run: used by `main` to say how long everything took.
+pub(crate) fn total(rows: &[Row]) -> Duration {
+    rows.iter().map(|row| row.took).sum()
+}

@@ -1,0 +1,115 @@
+//! Scenarios: named disturbances of a steady cluster, each with what must hold afterwards. The
+//! oracle judges every one over the whole life of its cluster, not only over the disturbance.
+
+mod containers;
+pub(crate) mod machines;
+
+use crate::cluster::Cluster;
+use crate::failure::{Failure, Result};
+use crate::topology::Topology;
+use duet_oracle::judge::Outcome;
+use std::time::Duration;
+
+/// One scenario of the table.
+pub(crate) struct Scenario {
+    pub(crate) name: &'static str,
+    pub(crate) topology: Topology,
+    /// One line for `list`.
+    pub(crate) about: &'static str,
+    /// Programs that must be the stock ones, with the reason.
+    pub(crate) stock: Option<(&'static str, &'static str)>,
+    /// Takes a cluster as the scenario before left it, even with a node off.
+    pub(crate) takes_over: bool,
+    /// Leaves a record that no further verdict can build on.
+    pub(crate) spoils: bool,
+    /// Above this, it hangs.
+    pub(crate) bound: Duration,
+    pub(crate) run: fn(&Cluster) -> Result<Story>,
+}
+
+/// What a scenario has to tell.
+#[derive(Debug, Default)]
+pub(crate) struct Story {
+    /// The moment the disturbance began, on the recorder's clock.
+    pub(crate) zero: Duration,
+    /// Figures worth a place in the table, in seconds.
+    pub(crate) figures: Vec<(&'static str, f64)>,
+}
+
+impl Story {
+    fn at(zero: Duration) -> Self {
+        Self { zero, figures: Vec::new() }
+    }
+
+    fn figure(mut self, name: &'static str, seconds: Duration) -> Self {
+        self.figures.push((name, seconds.as_secs_f64()));
+        self
+    }
+}
+
+/// Every scenario there is, in the order in which they share a cluster.
+pub(crate) fn all() -> Vec<Scenario> {
+    containers::table().into_iter().chain(machines::table()).collect()
+}
+
+/// The ones that `names` ask for: all of them, a topology's, or by name.
+pub(crate) fn chosen(names: &[String]) -> Result<Vec<Scenario>> {
+    let wanted = |scenario: &Scenario, name: &str| {
+        (name == "all" || name == scenario.topology.name()) && !scenario.name.starts_with('_')
+            || name == full_name(scenario)
+    };
+    for name in names {
+        if !all().iter().any(|scenario| wanted(scenario, name)) {
+            let known: Vec<String> = all().iter().map(full_name).collect();
+            return Err(Failure::Refused(format!(
+                "No scenario {name:?}; there are all, containers, machines, {}",
+                known.join(", ")
+            )));
+        }
+    }
+    Ok(all()
+        .into_iter()
+        .filter(|scenario| names.iter().any(|name| wanted(scenario, name)))
+        .collect())
+}
+
+/// `machines/power-cut`; hidden ones without their topology.
+pub(crate) fn full_name(scenario: &Scenario) -> String {
+    if scenario.name.starts_with('_') {
+        return scenario.name.to_owned();
+    }
+    format!("{}/{}", scenario.topology.name(), scenario.name)
+}
+
+/// The data as it must be: every acknowledged write there, one writer at a time, evidence whole.
+pub(crate) fn intact(cluster: &Cluster) -> Result<()> {
+    let verdict = cluster.verdict();
+    match verdict.outcome() {
+        Outcome::Intact => Ok(()),
+        Outcome::Incomplete | Outcome::Violated => {
+            Err(Failure::broken(format!("The oracle: {verdict}")))
+        }
+    }
+}
+
+/// How long the guest was silent over a disturbance that began at `zero`, by whatever way it came back.
+fn downtime(cluster: &Cluster, zero: Duration) -> Result<Duration> {
+    let verdict = cluster.verdict();
+    verdict
+        .outages
+        .iter()
+        .rev()
+        .find(|outage| outage.first_ack > zero)
+        .map(duet_oracle::summary::Outage::downtime)
+        .ok_or_else(|| Failure::broken("The guest never came back, as far as the recording goes"))
+}
+
+/// How often the guest booted after `zero`.
+fn boots_since(cluster: &Cluster, zero: Duration) -> usize {
+    cluster.verdict().boots.iter().filter(|boot| boot.at > zero).count()
+}
+
+/// A claim, and what was seen instead.
+fn claim(holds: bool, otherwise: impl FnOnce() -> String) -> Result<()> {
+    if holds { Ok(()) } else { Err(Failure::broken(otherwise())) }
+}

@@ -1,0 +1,179 @@
+//! Scenarios that need DRBD's kernel module: two QEMU machines, the guest on the replicated disk.
+
+use super::{Scenario, Story, boots_since, claim, downtime};
+use crate::cluster::Cluster;
+use crate::failure::Result;
+use crate::node::{Cable, SHORT, Switch};
+use crate::topology::Topology;
+use std::time::Duration;
+
+const MINUTES: fn(u64) -> Duration = |minutes| Duration::from_secs(60 * minutes);
+
+pub(super) fn table() -> Vec<Scenario> {
+    let scenario = |name, about, takes_over, run| Scenario {
+        name,
+        topology: Topology::Machines,
+        about,
+        stock: None,
+        takes_over,
+        spoils: false,
+        bound: MINUTES(6),
+        run,
+    };
+    vec![
+        scenario(
+            "power-cut",
+            "the active node loses power; the guest goes on in the other",
+            false,
+            power_cut,
+        ),
+        scenario(
+            "node-back",
+            "a node that lost power returns, resynchronises, and the rule goes",
+            true,
+            node_back,
+        ),
+        scenario(
+            "link-cut",
+            "the replication cable is pulled under a writing guest, then plugged",
+            false,
+            link_cut,
+        ),
+        scenario(
+            "standby-disk-fails",
+            "the passive node's disk answers with errors only, then heals",
+            false,
+            standby_disk_fails,
+        ),
+        scenario(
+            "guest-killed",
+            "the guest's process is killed; it starts again where it was",
+            false,
+            guest_killed,
+        ),
+        scenario("move", "a planned `crm resource move`, then `clear`", false, planned_move),
+    ]
+}
+
+pub(crate) fn power_cut(cluster: &Cluster) -> Result<Story> {
+    let active = cluster.steady()?;
+    let other = cluster.other(&active)?.name.clone();
+    let zero = cluster.journal.mark(&format!("power cut of {active}"));
+    cluster.lab.node(&active)?.cut_power()?;
+    let first = cluster.writing_on(&other, zero, MINUTES(3))?;
+    Ok(Story::at(zero)
+        .figure("cut to first write", first - zero)
+        .figure("downtime", downtime(cluster, zero)?))
+}
+
+fn node_back(cluster: &Cluster) -> Result<Story> {
+    let active = cluster.writing_since(cluster.journal.now(), SHORT)?;
+    let back = cluster.other(&active)?;
+    if back.power()? != "shut off" {
+        cluster.journal.mark(&format!("power cut of {}", back.name));
+        back.cut_power()?;
+        cluster.disk_reaches(cluster.lab.node(&active)?, "cs:WFConnection", SHORT)?;
+    }
+    let zero = cluster.journal.mark(&format!("power on of {}", back.name));
+    back.boot()?;
+    let shell = cluster.journal.mark(&format!("shell in {}", back.name));
+    cluster.disk_reaches(cluster.lab.node(&active)?, "ds:UpToDate/UpToDate", MINUTES(3))?;
+    let synced = cluster.journal.now();
+    let still = cluster.steady()?;
+    claim(still == active, || format!("the guest went from {active} to {still}"))?;
+    claim(boots_since(cluster, zero) == 0, || "the guest was started again".to_owned())?;
+    Ok(Story::at(zero)
+        .figure("shell", shell - zero)
+        .figure("in sync", synced - zero)
+        .figure("rule gone", cluster.journal.now() - zero))
+}
+
+fn link_cut(cluster: &Cluster) -> Result<Story> {
+    let active = cluster.steady()?;
+    let other = cluster.other(&active)?;
+    let node = cluster.lab.node(&active)?;
+    let zero = cluster.journal.mark(&format!("replication cable of {} pulled", other.name));
+    other.cable(Cable::Replication, Switch::Off)?;
+    cluster.disk_reaches(
+        node,
+        "cs:WFConnection ro:Primary/Unknown ds:UpToDate/Outdated",
+        MINUTES(1),
+    )?;
+    // Only after the handler's answer does I/O go on: a write from now on proves the thaw.
+    let thawed = cluster.writing_on(&active, cluster.journal.now(), SHORT)?;
+    let freeze = cluster
+        .verdict()
+        .longest_freezes(10)
+        .into_iter()
+        .find(|freeze| freeze.until > zero)
+        .map(duet_oracle::summary::Freeze::length)
+        .unwrap_or_default();
+    let rules = node.sh("cibadmin -Q --xpath '//constraints'", "reading the fencing rule")?;
+    claim(rules.contains("drbd-fence-by-handler-r0"), || {
+        format!("no fencing rule was placed: {rules}")
+    })?;
+    cluster.journal.mark(&format!("replication cable of {} plugged", other.name));
+    other.cable(Cable::Replication, Switch::On)?;
+    let still = cluster.steady()?;
+    claim(still == active, || format!("the guest went from {active} to {still}"))?;
+    claim(boots_since(cluster, zero) == 0, || "the guest was started again".to_owned())?;
+    Ok(Story::at(zero).figure("freeze", freeze).figure("writing again", thawed - zero))
+}
+
+fn standby_disk_fails(cluster: &Cluster) -> Result<Story> {
+    let active = cluster.steady()?;
+    let node = cluster.lab.node(&active)?;
+    let standby = cluster.other(&active)?;
+    let zero = cluster.journal.mark(&format!("the disk of {} fails", standby.name));
+    standby.disk(Switch::Off)?;
+    cluster.disk_reaches(node, "ds:UpToDate/Diskless", SHORT)?;
+    let detached = cluster.journal.now();
+    cluster.writing_on(&active, detached, SHORT)?;
+    cluster.journal.mark(&format!("the disk of {} heals; drbdadm attach r0", standby.name));
+    standby.disk(Switch::On)?;
+    standby.sh("drbdadm attach r0", "attaching the healed disk")?;
+    let still = cluster.steady()?;
+    claim(still == active, || format!("the guest went from {active} to {still}"))?;
+    claim(boots_since(cluster, zero) == 0, || "the guest was started again".to_owned())?;
+    Ok(Story::at(zero)
+        .figure("detached", detached - zero)
+        .figure("in sync again", cluster.journal.now() - zero))
+}
+
+pub(super) fn guest_killed(cluster: &Cluster) -> Result<Story> {
+    let active = cluster.steady()?;
+    let node = cluster.lab.node(&active)?;
+    let zero = cluster.journal.mark(&format!("guest's process killed in {active}"));
+    node.sh("kill -9 $(cat /run/libvirt/qemu/vm1.pid)", "killing the guest's process")?;
+    let boots = || boots_since(cluster, zero);
+    duet_oracle::eventually(MINUTES(3), "the guest to boot again", || {
+        if boots() > 0 { Ok(()) } else { Err("no boot") }
+    })?;
+    let first = cluster.writing_on(
+        &active,
+        cluster.verdict().boots.last().map_or(zero, |boot| boot.at),
+        MINUTES(1),
+    )?;
+    claim(boots() == 1, || format!("the guest booted {} times", boots()))?;
+    // Pacemaker counts the failure; a clean slate for whoever comes next.
+    node.sh("crm_resource --cleanup -r vm1 >/dev/null 2>&1", "clearing the failure count")?;
+    Ok(Story::at(zero)
+        .figure("kill to first write", first - zero)
+        .figure("downtime", downtime(cluster, zero)?))
+}
+
+fn planned_move(cluster: &Cluster) -> Result<Story> {
+    let active = cluster.steady()?;
+    let other = cluster.other(&active)?.name.clone();
+    let node = cluster.lab.node(&active)?;
+    let zero = cluster.journal.mark(&format!("crm resource move vm1 {other}"));
+    node.sh(&format!("crm resource move vm1 {other}"), "moving the guest")?;
+    let first = cluster.writing_on(&other, zero, MINUTES(3))?;
+    node.sh("crm resource clear vm1", "clearing the move")?;
+    cluster.journal.mark("crm resource clear vm1");
+    let still = cluster.steady()?;
+    claim(still == other, || format!("the guest went back to {still}"))?;
+    Ok(Story::at(zero)
+        .figure("command to first write", first - zero)
+        .figure("downtime", downtime(cluster, zero)?))
+}

@@ -1,0 +1,107 @@
+//! `lab yardstick`: the stock stack's failures, phase by phase, beside figures recorded earlier. It
+//! proves that a lab on this machine measures the same thing, before ours is compared with stock.
+//! Invariant: the disturbances are the scenarios themselves, judged by the oracle as always.
+
+mod phases;
+mod recorded;
+
+use crate::cluster::Cluster;
+use crate::failure::{Failure, Result};
+use crate::place::Place;
+use crate::programs::Programs;
+use crate::scenario::{self, Story};
+use crate::topology::{Settings, Topology};
+use crate::{image, report, runner};
+use phases::{Disturbance, Sample};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Runs the disturbances and prints them beside the recorded ones. Whatever deviates is said, not
+/// punished: how fast a machine is, is no fault. An error is a disturbance that went wrong, or a
+/// phase that the record does not show any more.
+pub(crate) fn run(
+    place: &Place,
+    settings: &Settings,
+    rounds: usize,
+    tell: &mut dyn FnMut(&str),
+) -> Result<()> {
+    let settings = Settings { topology: Topology::Machines, ..settings.clone() };
+    // Two machines without KVM fill two processors: whatever ran beside them is in the figures.
+    let load = crate::bench::load();
+    let cluster = Arc::new(runner::cluster(place, &settings, tell)?);
+    let mut samples = Vec::new();
+    let outcome: Result<()> = (1..=rounds).try_for_each(|number| {
+        tell(&format!("--- round {number} of {rounds}"));
+        round(&cluster, &mut samples, tell)
+    });
+    let dir = place.file("reports").join("yardstick");
+    let kept = keep(&dir, &cluster, outcome.is_err());
+    cluster.down()?;
+    let comparison = recorded::Comparison::new(&recorded::stock(), &samples, &load);
+    let text = recorded::text(&comparison, &settings.programs, rounds);
+    print!("\n{text}");
+    kept?;
+    image::write(&dir.join("yardstick.txt"), text.as_bytes())?;
+    let json = serde_json::to_string_pretty(&comparison).expect("figures and texts are JSON");
+    image::write(&dir.join("yardstick.json"), json.as_bytes())?;
+    tell(&format!("the same, and the recording: {}", dir.display()));
+    outcome?;
+    match comparison.unseen() {
+        unseen if unseen.is_empty() => Ok(()),
+        unseen => Err(Failure::broken(format!("Not seen in any round: {}", unseen.join(", ")))),
+    }
+}
+
+/// What runs when `--agents` says nothing: a yardstick of stock is stock.
+pub(crate) fn programs(words: &str) -> Result<Programs> {
+    Programs::chosen(if words.is_empty() { "stock" } else { words })
+}
+
+/// Every disturbance once. One that goes wrong ends the round; what the others showed still counts.
+fn round(
+    cluster: &Arc<Cluster>,
+    samples: &mut Vec<Sample>,
+    tell: &mut dyn FnMut(&str),
+) -> Result<()> {
+    let mut stories: Vec<(Disturbance, Story)> = Vec::new();
+    let mut begun: Vec<Duration> = Vec::new();
+    let outcome = Disturbance::ALL.into_iter().try_for_each(|disturbance| {
+        begun.push(cluster.journal.now());
+        let story = disturb(cluster, disturbance).map_err(|failure| {
+            Failure::broken(format!("{} went wrong: {failure}", disturbance.name()))
+        })?;
+        let figures: Vec<String> =
+            story.figures.iter().map(|(name, seconds)| format!("{name} {seconds:.1} s")).collect();
+        tell(&format!("{}: {}", disturbance.name(), figures.join(", ")));
+        stories.push((disturbance, story));
+        Ok(())
+    });
+    // A phase may end after its disturbance does, so all are read at the end.
+    let events = cluster.journal.events();
+    samples.extend(stories.iter().enumerate().map(|(index, (disturbance, story))| {
+        // The result of a start may come when the next disturbance has begun already; power on
+        // is the only one that begins so soon, and it starts nothing but the node.
+        let next = if *disturbance == Disturbance::PowerCut { index + 2 } else { index + 1 };
+        let until = begun.get(next).copied().unwrap_or(Duration::MAX);
+        phases::read(*disturbance, story, &events, until)
+    }));
+    outcome.and_then(|()| scenario::intact(cluster))
+}
+
+fn disturb(cluster: &Arc<Cluster>, disturbance: Disturbance) -> Result<Story> {
+    let name = format!("{}/{}", Topology::Machines.name(), disturbance.name());
+    let scenario = scenario::all()
+        .into_iter()
+        .find(|scenario| scenario::full_name(scenario) == name)
+        .ok_or_else(|| Failure::broken(format!("There is no scenario {name}")))?;
+    runner::bounded(cluster, &scenario)
+}
+
+fn keep(dir: &std::path::Path, cluster: &Cluster, with_logs: bool) -> Result<()> {
+    let events = duet_oracle::event::to_json_lines(&cluster.journal.events());
+    image::write(&dir.join("events.json"), events.as_bytes())?;
+    if with_logs {
+        report::keep_logs(&dir.join("logs"), cluster);
+    }
+    Ok(())
+}
