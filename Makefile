@@ -49,8 +49,8 @@ test:
 	@if $(CARGO) clippy --version >/dev/null 2>&1; then \
 		echo "$(CARGO) clippy" && $(CARGO) clippy --workspace --all-targets --locked -- -D warnings; \
 	else echo "skipped: lints: cargo clippy is not installed (make deps)"; fi
-	@echo "$(CARGO) test --workspace --locked"; log=$(TARGET)/test.log; mkdir -p $(TARGET); \
-	{ $(CARGO) test --workspace --locked -- --show-output 2>&1; echo $$? >$$log.status; } | tee $$log; \
+	@echo "$(CARGO) test --workspace --locked --no-fail-fast"; log=$(TARGET)/test.log; mkdir -p $(TARGET); \
+	{ $(CARGO) test --workspace --locked --no-fail-fast -- --show-output 2>&1; echo $$? >$$log.status; } | tee $$log; \
 	sed -n '/^skipped: /p' $$log | sort -u; exit $$(cat $$log.status)
 
 demo: deps build

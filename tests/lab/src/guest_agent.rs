@@ -78,9 +78,12 @@ impl Conversation {
     }
 }
 
-/// Whether the agent answers now.
-pub(crate) fn answers(socket: &Path) -> Result<()> {
-    Conversation::open(socket, Duration::from_millis(1500)).map(drop)
+/// Whether the agent answers now and can open this file: no process is started in the machine, which
+/// may be booting and has better things to do.
+pub(crate) fn sees(socket: &Path, path: &str) -> Result<()> {
+    let mut agent = Conversation::open(socket, Duration::from_millis(1500))?;
+    let handle = agent.ask("guest-file-open", &json!({"path": path, "mode": "r"}))?;
+    agent.ask("guest-file-close", &json!({"handle": handle})).map(drop)
 }
 
 /// Runs a shell script in the machine.

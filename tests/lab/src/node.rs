@@ -107,12 +107,14 @@ impl Node {
 
     /// Whether it has booted, and commands can be run in it now.
     pub(crate) fn answers(&self) -> Result<()> {
-        if self.kind == Kind::Machine {
-            guest_agent::answers(&self.socket())?;
+        const UP: &str = "/run/lab/up";
+        match self.kind {
+            Kind::Machine => guest_agent::sees(&self.socket(), UP),
+            Kind::Container => self
+                .run(&format!("test -e {UP}"), Duration::from_secs(3))?
+                .success("asking the node")
+                .map(drop),
         }
-        self.run("test -e /run/lab/up", Duration::from_secs(3))?
-            .success("asking the node")
-            .map(drop)
     }
 
     /// What the host side's libvirt says of it: running, paused, shut off.

@@ -46,7 +46,7 @@ pub(crate) fn write(
     if kind == Kind::Container {
         inittab = inittab
             .lines()
-            .filter(|line| !line.contains("lab-agent"))
+            .filter(|line| !line.contains("lab-agent") && !line.contains("klogd"))
             .fold(String::new(), |all, line| all + line + "\n");
     }
     let libvirtd = format!(

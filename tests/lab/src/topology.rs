@@ -123,10 +123,12 @@ impl Lab {
                 .virsh(uri(node.kind), &["define", &path.to_string_lossy()])?
                 .success("defining a node")?;
         }
-        for node in &self.nodes {
-            self.host.virsh(uri(node.kind), &["start", &node.name])?.success("starting a node")?;
-        }
-        self.nodes.iter().try_for_each(Node::wait_for_shell)
+        let boots: Vec<Result<()>> = std::thread::scope(|scope| {
+            let starts: Vec<_> =
+                self.nodes.iter().map(|node| scope.spawn(|| node.boot())).collect();
+            starts.into_iter().map(|start| start.join().expect("a boot does not panic")).collect()
+        });
+        boots.into_iter().collect()
     }
 
     fn make_networks(&self, settings: &Settings) -> Result<()> {
