@@ -233,8 +233,8 @@ impl Cluster {
     /// Waits until `/proc/drbd` of a node shows a text.
     pub(crate) fn disk_reaches(&self, node: &Node, wanted: &str, within: Duration) -> Result<()> {
         eventually(within, &format!("{wanted} in {}", node.name), || {
-            let seen = node.run("cat /proc/drbd", SHORT).map_err(|error| error.to_string())?;
-            if seen.stdout.contains(wanted) { Ok(()) } else { Err(seen.stdout) }
+            let seen = node.read("/proc/drbd").map_err(|error| error.to_string())?;
+            if seen.contains(wanted) { Ok(()) } else { Err(seen) }
         })?;
         Ok(())
     }

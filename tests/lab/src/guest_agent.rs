@@ -130,6 +130,16 @@ pub(crate) fn run(socket: &Path, script: &str, within: Duration) -> Result<Ran> 
     }
 }
 
+/// Reads a file of the machine, its first 48 KiB; no process is started for it.
+pub(crate) fn read(socket: &Path, path: &str) -> Result<String> {
+    let mut agent = Conversation::open(socket, Duration::from_secs(20))?;
+    let handle = agent.ask("guest-file-open", &json!({"path": path, "mode": "r"}))?;
+    let content = agent.ask("guest-file-read", &json!({"handle": handle, "count": 48 * 1024}))?;
+    agent.ask("guest-file-close", &json!({"handle": handle}))?;
+    let bytes = BASE64.decode(content["buf-b64"].as_str().unwrap_or_default()).unwrap_or_default();
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
+}
+
 /// Writes a file in the machine.
 pub(crate) fn put(socket: &Path, path: &str, content: &[u8]) -> Result<()> {
     let mut agent = Conversation::open(socket, Duration::from_secs(20))?;

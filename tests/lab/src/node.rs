@@ -79,6 +79,14 @@ impl Node {
         self.run(script, SHORT)?.success(&format!("{doing} in {}", self.name))
     }
 
+    /// Reads a small file in the node, at the least possible cost to it.
+    pub(crate) fn read(&self, path: &str) -> Result<String> {
+        match self.kind {
+            Kind::Machine => guest_agent::read(&self.socket(), path),
+            Kind::Container => self.sh(&format!("cat {}", quote(path)), "reading a file"),
+        }
+    }
+
     /// Writes a file in the node.
     pub(crate) fn put(&self, path: &str, content: &str) -> Result<()> {
         self.put_bytes(path, content.as_bytes())

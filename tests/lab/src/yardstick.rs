@@ -16,6 +16,10 @@ use phases::{Disturbance, Sample};
 use std::sync::Arc;
 use std::time::Duration;
 
+/// What the cluster still does after one disturbance is over (monitors, probes after a clean-up) is not to be in the
+/// figures of the next.
+const SETTLE: Duration = Duration::from_secs(25);
+
 /// Runs the disturbances and prints them beside the recorded ones. Whatever deviates is said, not
 /// punished: how fast a machine is, is no fault. An error is a disturbance that went wrong, or a
 /// phase that the record does not show any more.
@@ -66,6 +70,7 @@ fn round(
     let mut stories: Vec<(Disturbance, Story)> = Vec::new();
     let mut begun: Vec<Duration> = Vec::new();
     let outcome = Disturbance::ALL.into_iter().try_for_each(|disturbance| {
+        std::thread::sleep(SETTLE);
         begun.push(cluster.journal.now());
         let story = disturb(cluster, disturbance).map_err(|failure| {
             Failure::broken(format!("{} went wrong: {failure}", disturbance.name()))

@@ -8,6 +8,11 @@ use std::time::{Duration, Instant};
 
 const SHORTEST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_millis(250);
+/// A look may take this part of the time at most, one in so many: asking a busy machine over and over is a load of
+/// its own, and stretched what was measured by half.
+const SHARE: u32 = 5;
+/// Longest pause after a look that took long.
+const RELIEF: Duration = Duration::from_secs(3);
 
 /// Something did not come true in time.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -55,7 +60,7 @@ impl<T, E: fmt::Display> Look for Result<T, E> {
 }
 
 /// Looks until there is a value, at least once and a last time at the end of `within`. A look that
-/// takes long itself is not cut short: give it a deadline of its own.
+/// takes long itself is not cut short: give it a deadline of its own. The dearer the looks, the longer the pauses.
 ///
 /// # Errors
 /// [`TimedOut`] when `within` has passed without a value.
@@ -67,6 +72,7 @@ pub fn eventually<L: Look>(
     let deadline = Instant::now() + within;
     let mut pause = SHORTEST_PAUSE;
     loop {
+        let began = Instant::now();
         let last = match look().value() {
             Ok(value) => return Ok(value),
             Err(last) => last,
@@ -75,7 +81,8 @@ pub fn eventually<L: Look>(
         if left.is_zero() {
             return Err(TimedOut { what: what.to_owned(), within, last });
         }
-        std::thread::sleep(pause.min(left));
+        let relief = (began.elapsed() * (SHARE - 1)).min(RELIEF);
+        std::thread::sleep(pause.max(relief).min(left));
         pause = (pause + Duration::from_millis(50)).min(LONGEST_PAUSE);
     }
 }

@@ -167,7 +167,9 @@ fn planned_move(cluster: &Cluster) -> Result<Story> {
     let other = cluster.other(&active)?.name.clone();
     let node = cluster.lab.node(&active)?;
     let zero = cluster.journal.mark(&format!("crm resource move vm1 {other}"));
-    node.sh(&format!("crm resource move vm1 {other}"), "moving the guest")?;
+    // On the node that has a processor to spare: the guest spins on the other one's.
+    let idle = cluster.lab.node(&other)?;
+    idle.sh(&format!("crm resource move vm1 {other}"), "moving the guest")?;
     let first = cluster.writing_on(&other, zero, MINUTES(3))?;
     node.sh("crm resource clear vm1", "clearing the move")?;
     cluster.journal.mark("crm resource clear vm1");
