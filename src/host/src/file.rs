@@ -1,8 +1,9 @@
 //! Small files, read with a limit and written so that a crash leaves the old content or the new one.
 //! Nothing here opens a FIFO and waits for its other end.
 
-use crate::Error;
+use crate::{Error, attributes};
 use std::ffi::OsString;
+use std::fmt;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
@@ -28,6 +29,61 @@ pub fn read_private(path: &Path, limit: usize) -> Result<String, Error> {
         return Err(Error::NotPrivate { path: path.to_owned() });
     }
     text(read_all(&file, path, limit)?, path)
+}
+
+/// What tells one version of a file from the next without reading it. `Display` is one word.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stamp {
+    device: u64,
+    inode: u64,
+    length: u64,
+    modified: (i64, i64),
+    changed: (i64, i64),
+}
+
+impl Stamp {
+    /// That of the file which has this name now.
+    ///
+    /// # Errors
+    /// [`Error::Read`].
+    pub fn of(path: &Path) -> Result<Stamp, Error> {
+        let failed = |source| Error::Read { path: path.to_owned(), source };
+        Ok(Stamp::from(&fs::metadata(path).map_err(failed)?))
+    }
+}
+
+impl From<&fs::Metadata> for Stamp {
+    fn from(about: &fs::Metadata) -> Stamp {
+        Stamp {
+            device: about.dev(),
+            inode: about.ino(),
+            length: about.len(),
+            modified: (about.mtime(), about.mtime_nsec()),
+            changed: (about.ctime(), about.ctime_nsec()),
+        }
+    }
+}
+
+impl fmt::Display for Stamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Stamp { device, inode, length, modified, changed } = self;
+        write!(f, "{device}:{inode}:{length}:{}.{:09}", modified.0, modified.1)?;
+        write!(f, ":{}.{:09}", changed.0, changed.1)
+    }
+}
+
+/// A regular file for reading piece by piece, at most `limit` bytes of it, and what tells this version of it
+/// from the next.
+///
+/// # Errors
+/// [`Error::Read`], [`Error::NotAFile`] and [`Error::TooLarge`].
+pub fn open_stamped(path: &Path, limit: u64) -> Result<(io::Take<File>, Stamp), Error> {
+    let (file, about) = open(path, 0)?;
+    if about.len() > limit {
+        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+        return Err(Error::TooLarge { path: path.to_owned(), limit });
+    }
+    Ok((file.take(limit), Stamp::from(&about)))
 }
 
 fn open(path: &Path, flags: i32) -> Result<(File, fs::Metadata), Error> {
@@ -66,11 +122,13 @@ fn text(bytes: Vec<u8>, path: &Path) -> Result<String, Error> {
 
 /// Replaces a file's content in one step: temporary file in the same directory, synced, renamed.
 ///
-/// An existing file keeps its mode and owner, a new one gets `mode`; a symbolic link is followed. Access
-/// control lists and security labels are not carried over.
+/// An existing file keeps its mode, owner, access control list, security label and other attributes, a new one gets
+/// `mode`; a symbolic link is followed. It is never written in place: on a full disk, or when the power goes, that
+/// leaves neither the old content nor the new.
 ///
 /// # Errors
-/// [`Error::Write`]; the old content is then untouched.
+/// [`Error::Write`]; the old content is then untouched. Also where the directory takes no new file, the name is a
+/// mount point, or the list or the label cannot be carried over.
 pub fn write_atomic(path: &Path, bytes: &[u8], mode: u32) -> Result<(), Error> {
     replace(path, bytes, mode).map_err(|source| Error::Write { path: path.to_owned(), source })
 }
@@ -106,6 +164,9 @@ fn replace(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
         }
         let mode = before.as_ref().map_or(mode, |before| before.mode() & 0o7777);
         file.set_permissions(fs::Permissions::from_mode(mode))?;
+        if before.is_some() {
+            attributes::carry_over(&File::open(&target)?, &file)?;
+        }
         file.sync_all()?;
         fs::rename(&temporary, &target)
     })();
@@ -173,5 +234,60 @@ mod tests {
         assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 2);
         assert!(write_atomic(&dir.path().join("no/f"), b"x", 0o600).is_err());
+    }
+
+    #[test]
+    fn replacing_keeps_attributes() {
+        use xattr::FileExt;
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("f");
+        write_atomic(&path, b"one", 0o640).unwrap();
+        // A list for one more user (65534), as setfacl writes it: version, then tag, rights and id of each entry.
+        let entries: [(u16, u16, u32); 5] = [
+            (1, 6, u32::MAX),
+            (2, 4, 65534),
+            (4, 4, u32::MAX),
+            (16, 4, u32::MAX),
+            (32, 0, u32::MAX),
+        ];
+        let mut list = 2u32.to_le_bytes().to_vec();
+        for (tag, rights, id) in entries {
+            list.extend(tag.to_le_bytes());
+            list.extend(rights.to_le_bytes());
+            list.extend(id.to_le_bytes());
+        }
+        let kept = [("system.posix_acl_access", &list[..]), ("user.note", b"mine")];
+        let file = File::open(&path).unwrap();
+        for (name, value) in kept {
+            if let Err(error) = file.set_xattr(name, value) {
+                eprintln!("skipped: {name} on this file system: {error}");
+                return;
+            }
+        }
+        write_atomic(&path, b"two", 0o600).unwrap();
+        let file = File::open(&path).unwrap();
+        for (name, value) in kept {
+            assert_eq!(file.get_xattr(name).unwrap().as_deref(), Some(value), "{name}");
+        }
+        assert_eq!(fs::read(&path).unwrap(), b"two");
+    }
+
+    #[test]
+    fn a_stamp_is_one_version_of_a_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("f");
+        assert!(Stamp::of(&path).unwrap_err().is_missing_file());
+        write_atomic(&path, b"12345", 0o600).unwrap();
+        let before = Stamp::of(&path).unwrap();
+        let (mut file, opened) = open_stamped(&path, 5).unwrap();
+        let mut text = String::new();
+        file.read_to_string(&mut text).unwrap();
+        assert_eq!(
+            (text.as_str(), opened, before.to_string()),
+            ("12345", before, opened.to_string())
+        );
+        assert!(matches!(open_stamped(&path, 4), Err(Error::TooLarge { .. })));
+        write_atomic(&path, b"54321", 0o600).unwrap();
+        assert_ne!(Stamp::of(&path).unwrap(), before);
     }
 }

@@ -5,6 +5,7 @@
     reason = "this is the crate that starts processes, opens files and asks the clock"
 )]
 
+mod attributes;
 pub mod clock;
 mod error;
 pub mod file;

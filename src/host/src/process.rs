@@ -45,6 +45,8 @@ pub struct Call {
     path: String,
     input: Vec<u8>,
     limit: usize,
+    keeps_end: bool,
+    warning: Duration,
     user: Option<(u32, u32)>,
     directory: PathBuf,
 }
@@ -61,6 +63,8 @@ impl Call {
             path: PATH.to_owned(),
             input: Vec::new(),
             limit: 1024 * 1024,
+            keeps_end: false,
+            warning: Duration::ZERO,
             user: None,
             directory: PathBuf::from("/"),
         }
@@ -122,6 +126,20 @@ impl Call {
         self
     }
 
+    /// Keeps the last bytes of each output and not the first, where there are more than the limit.
+    #[must_use]
+    pub fn keep_end(mut self) -> Call {
+        self.keeps_end = true;
+        self
+    }
+
+    /// Sends its process group SIGTERM so long before the deadline, at which SIGKILL follows.
+    #[must_use]
+    pub fn terminate_before(mut self, warning: Duration) -> Call {
+        self.warning = warning;
+        self
+    }
+
     /// As this user and group (needs root).
     #[must_use]
     pub fn user(mut self, uid: u32, gid: u32) -> Call {
@@ -146,9 +164,10 @@ impl Call {
     pub fn run(&self, deadline: Deadline) -> Result<Ended, Error> {
         let began = clock::now();
         let mut child = self.start()?;
-        let mut session = Session::new(&mut child, &self.input, self.limit);
+        let mut session = Session::new(&mut child, &self.input, self.limit, self.keeps_end);
+        let warned_at = Deadline::at(deadline.when().saturating_sub(self.warning));
         let ended_in_time =
-            session.until_exit(&mut child, deadline).map_err(|source| self.talk(source));
+            session.until_exit(&mut child, warned_at).map_err(|source| self.talk(source));
         if let Ok(true) = ended_in_time {
             let status = child.wait().map_err(|source| self.talk(source))?;
             return Ok(session.finish(status));
@@ -156,6 +175,10 @@ impl Call {
         let after = clock::now().saturating_sub(began);
         // Not reaped yet, so the number is still this group's.
         if let Ok(id) = i32::try_from(child.id()) {
+            if matches!(ended_in_time, Ok(false)) && !self.warning.is_zero() {
+                let _ = killpg(Pid::from_raw(id), Signal::SIGTERM);
+                let _ = session.until_exit(&mut child, deadline);
+            }
             let _ = killpg(Pid::from_raw(id), Signal::SIGKILL);
         }
         session.drop_pipes();

@@ -29,8 +29,9 @@ use std::time::Duration;
 /// ```
 ///
 /// The environment is read once. The umask becomes 0022 whatever the caller's was, and signals that
-/// the caller had blocked arrive again, so SIGTERM ends an operation as it should. PATH is not touched: children
-/// get their own from [`crate::process`].
+/// the caller had blocked arrive again, so SIGTERM ends an operation as it should; SIGCHLD is no longer ignored where
+/// the caller ignored it, since nobody could be waited for then. PATH is not touched: children get their own from
+/// [`crate::process`].
 pub fn run<A: Agent>(mut agent: A) -> ! {
     let _ = clock::now();
     let words: Vec<String> =
@@ -45,11 +46,20 @@ pub fn run<A: Agent>(mut agent: A) -> ! {
     answer_panics(name, &environment);
     nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o022));
     let _ = nix::sys::signal::SigSet::all().thread_unblock();
+    heed_children();
     let mut machine = Machine::new(Log::new(name, &environment, validating));
     let code = drive(&mut agent, &words, environment, &mut machine);
     // What somebody asked for could not be delivered; for all else stdout is never used.
     let code = if code == ExitCode::Ok && machine.stdout_failed { ExitCode::Generic } else { code };
     std::process::exit(i32::from(code.number()))
+}
+
+/// An ignored SIGCHLD is inherited, and makes the kernel forget how a child ended.
+#[allow(unsafe_code, reason = "no safe interface to the disposition of a signal")]
+fn heed_children() {
+    use nix::sys::signal::{SigHandler, Signal, signal};
+    // SAFETY: the default disposition runs no code of ours.
+    let _ = unsafe { signal(Signal::SIGCHLD, SigHandler::SigDfl) };
 }
 
 /// A panic is our bug, but still an answer: exit code 1 and a reason, not a dead process that

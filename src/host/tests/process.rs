@@ -159,3 +159,31 @@ fn a_child_does_not_outlive_us() {
         within_time();
     }
 }
+
+#[test]
+fn the_end_of_a_long_output_is_kept_where_that_is_wanted() {
+    let talk = sh("seq 1 100000; echo last; seq 1 100000 >&2; echo end >&2").limit(64);
+    let first = quickly(&talk, LONG);
+    assert!(first.stdout.starts_with(b"1\n2\n") && first.is_truncated);
+    let last = quickly(&talk.keep_end(), LONG);
+    assert!(last.stdout.ends_with(b"100000\nlast\n") && last.stdout.len() == 64);
+    assert!(last.stderr.ends_with(b"100000\nend\n") && last.is_truncated);
+}
+
+#[test]
+fn a_child_that_hangs_can_be_asked_to_end_before_it_is_killed() {
+    let dir = tempfile::tempdir().unwrap();
+    let asked = dir.path().join("asked");
+    for (after, survives) in [("exit 0", false), ("while :; do sleep 1; done", true)] {
+        let script =
+            format!("trap 'echo asked >{}; {after}' TERM; sleep 30 & wait", asked.display());
+        let (began, limit) = (clock::now(), Duration::from_millis(900));
+        let call = sh(&script).terminate_before(Duration::from_millis(500));
+        let error = call.run(clock::within(limit)).unwrap_err();
+        assert!(matches!(error, Error::TimedOut { .. }), "{error}");
+        assert!(asked.exists(), "{after}");
+        let took = clock::now() - began;
+        assert_eq!(took >= limit, survives, "{after} took {took:?}");
+        std::fs::remove_file(&asked).unwrap();
+    }
+}

@@ -19,7 +19,7 @@ struct Outlet<P> {
 
 impl<P: Read + AsFd> Outlet<P> {
     /// Takes what is there. True when something was dropped over the limit.
-    fn drain(&mut self, limit: usize) -> io::Result<bool> {
+    fn drain(&mut self, limit: usize, keeps_end: bool) -> io::Result<bool> {
         let mut is_truncated = false;
         let mut buffer = [0; 8192];
         // Bounded, so that a child that never stops talking cannot keep us from the clock.
@@ -27,6 +27,12 @@ impl<P: Read + AsFd> Outlet<P> {
             let Some(pipe) = &mut self.pipe else { break };
             match pipe.read(&mut buffer) {
                 Ok(0) => self.pipe = None,
+                Ok(length) if keeps_end => {
+                    self.kept.extend_from_slice(&buffer[..length]);
+                    let excess = self.kept.len().saturating_sub(limit);
+                    self.kept.drain(..excess);
+                    is_truncated |= excess > 0;
+                }
                 Ok(length) => {
                     let room = limit.saturating_sub(self.kept.len()).min(length);
                     self.kept.extend_from_slice(&buffer[..room]);
@@ -47,18 +53,25 @@ pub(super) struct Session<'a> {
     stdout: Outlet<std::process::ChildStdout>,
     stderr: Outlet<std::process::ChildStderr>,
     limit: usize,
+    keeps_end: bool,
     is_truncated: bool,
     pidfd: Option<OwnedFd>,
 }
 
 impl<'a> Session<'a> {
-    pub(super) fn new(child: &mut Child, input: &'a [u8], limit: usize) -> Session<'a> {
+    pub(super) fn new(
+        child: &mut Child,
+        input: &'a [u8],
+        limit: usize,
+        keeps_end: bool,
+    ) -> Session<'a> {
         let session = Session {
             input: child.stdin.take(),
             unsent: input,
             stdout: Outlet { pipe: child.stdout.take(), kept: Vec::new() },
             stderr: Outlet { pipe: child.stderr.take(), kept: Vec::new() },
             limit,
+            keeps_end,
             is_truncated: false,
             pidfd: pidfd::open(child.id()).ok(),
         };
@@ -117,8 +130,8 @@ impl<'a> Session<'a> {
     }
 
     fn serve(&mut self) -> io::Result<()> {
-        self.is_truncated |= self.stdout.drain(self.limit)?;
-        self.is_truncated |= self.stderr.drain(self.limit)?;
+        self.is_truncated |= self.stdout.drain(self.limit, self.keeps_end)?;
+        self.is_truncated |= self.stderr.drain(self.limit, self.keeps_end)?;
         while let Some(pipe) = &mut self.input {
             if self.unsent.is_empty() {
                 self.input = None;
