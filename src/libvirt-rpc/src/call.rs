@@ -140,6 +140,25 @@ impl UndefineFlags {
     }
 }
 
+/// Which XML of a domain.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct XmlFlags(pub(crate) u32);
+
+impl XmlFlags {
+    /// As it is now.
+    pub const LIVE: Self = Self(0);
+    /// With passwords: for what is written back as a definition, never for a log.
+    pub const SECURE: Self = Self(1);
+    /// What the next start of a persistent domain would use.
+    pub const INACTIVE: Self = Self(1 << 1);
+
+    /// Both.
+    #[must_use]
+    pub const fn and(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+}
+
 /// Libvirt's limit for a list of domains (`REMOTE_DOMAIN_LIST_MAX`).
 pub(crate) const DOMAIN_LIST_MAX: u32 = 16384;
 

@@ -17,7 +17,7 @@ use duet_domain::{State, Uuid};
 use nix::poll::PollFlags;
 
 use crate::{
-    call::{self, DomainInfo, DomainRef, Procedure, UndefineFlags, whole},
+    call::{self, DomainInfo, DomainRef, Procedure, UndefineFlags, XmlFlags, whole},
     error::Error,
     fault::Fault,
     hypervisor::Hypervisor,
@@ -271,10 +271,13 @@ impl Hypervisor for Client {
     }
 
     fn describe(&mut self, domain: &DomainRef, inactive: bool) -> Result<String, Error> {
+        self.describe_with(domain, if inactive { XmlFlags::INACTIVE } else { XmlFlags::LIVE })
+    }
+
+    fn describe_with(&mut self, domain: &DomainRef, flags: XmlFlags) -> Result<String, Error> {
         let arguments = |writer: &mut Writer| {
             domain.encode(writer);
-            // VIR_DOMAIN_XML_INACTIVE; never VIR_DOMAIN_XML_SECURE, which brings passwords along.
-            writer.u32(if inactive { 1 << 1 } else { 0 });
+            writer.u32(flags.0);
         };
         let result = |reader: &mut crate::xdr::Reader<'_>| reader.string().map(str::to_owned);
         self.ask(Procedure::DomainGetXmlDesc, arguments, LONG_ANSWER, result)

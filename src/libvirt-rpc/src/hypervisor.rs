@@ -6,7 +6,7 @@ use std::time::Duration;
 use duet_domain::{State, Uuid};
 
 use crate::{
-    call::{DomainInfo, DomainRef, UndefineFlags},
+    call::{DomainInfo, DomainRef, UndefineFlags, XmlFlags},
     error::Error,
 };
 
@@ -29,6 +29,9 @@ pub trait Hypervisor {
 
     /// Its XML; the inactive one is what the next start of a persistent domain would use.
     fn describe(&mut self, domain: &DomainRef, inactive: bool) -> Result<String, Error>;
+
+    /// Its XML, of this kind.
+    fn describe_with(&mut self, domain: &DomainRef, flags: XmlFlags) -> Result<String, Error>;
 
     /// Whether its definition outlives it.
     fn is_persistent(&mut self, domain: &DomainRef) -> Result<bool, Error>;

@@ -12,7 +12,7 @@ mod socket;
 pub mod wire;
 pub mod xdr;
 
-pub use call::{DomainInfo, DomainRef, Procedure, UndefineFlags};
+pub use call::{DomainInfo, DomainRef, Procedure, UndefineFlags, XmlFlags};
 pub use client::Client;
 pub use error::Error;
 pub use fault::{Code, Fault};

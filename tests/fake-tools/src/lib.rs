@@ -8,6 +8,7 @@
     reason = "test support: it opens sockets, waits and stops loudly when the test is wrong"
 )]
 
+mod described;
 mod libvirtd;
 mod recorded;
 mod scripted;

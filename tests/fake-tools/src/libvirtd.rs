@@ -18,7 +18,10 @@ use duet_libvirt_rpc::{
     xdr::{Reader, Writer},
 };
 
-use crate::scripted::{Scripted, read_frame, reply_to};
+use crate::{
+    described,
+    scripted::{Scripted, read_frame, reply_to},
+};
 
 /// How a guest takes a request to shut down.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -47,6 +50,12 @@ pub struct FakeDomain {
     pub managed_save: bool,
     /// How it takes a request to shut down.
     pub on_shutdown: OnShutdown,
+    /// Its virtual CPUs.
+    pub vcpus: u32,
+    /// Most memory it may have, in KiB.
+    pub max_memory_kib: u64,
+    /// What it is described as.
+    pub xml: String,
 }
 
 impl FakeDomain {
@@ -61,6 +70,9 @@ impl FakeDomain {
             persistent: false,
             managed_save: false,
             on_shutdown: OnShutdown::Obeys,
+            vcpus: 1,
+            max_memory_kib: 1024,
+            xml: described::plain(name, uuid),
         }
     }
 
@@ -111,6 +123,8 @@ pub struct World {
     pub before_8_9: bool,
     /// The flags of every undefinition so far.
     pub undefine_flags: Vec<u32>,
+    /// The flags of every description so far.
+    pub xml_flags: Vec<u32>,
     /// Authentication methods it insists on.
     pub authentication: Vec<u32>,
 }
@@ -228,6 +242,7 @@ impl World {
             1 => "open",
             2 => "close",
             10 => "create",
+            14 => "describe",
             16 => "info",
             23 => "lookup-by-name",
             24 => "lookup-by-uuid",
@@ -247,6 +262,9 @@ impl World {
             _ => DomainRef::decode(&mut reader).unwrap().uuid.to_string(),
         };
         self.calls.push(format!("{name} {argument}").trim().to_owned());
+        if procedure == 14 {
+            self.xml_flags.push(reader.u32().unwrap());
+        }
         if self.hang_on == Some(name) {
             return Reaction::Silence;
         }
@@ -300,6 +318,8 @@ impl World {
         let at = self.domains.iter().position(|d| d.uuid == wanted).ok_or_else(missing)?;
         let domain = &mut self.domains[at];
         match procedure {
+            14 => return Ok(domain.description()),
+            16 => return Ok(domain.size()),
             24 => return Ok(encoded(domain)),
             212 => return Ok(words(&[domain.state, domain.reason])),
             151 => return Ok(words(&[i32::from(domain.persistent)])),
