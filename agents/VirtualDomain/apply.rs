@@ -12,7 +12,7 @@ use duet_host::{Signal, processes::Table};
 use duet_libvirt_rpc::{Code, DomainRef, Driver, Error as LibvirtError, Hypervisor, UndefineFlags};
 use duet_ocf::{AfterFailure, ExitCode, Turn};
 
-use crate::{config::Config, decide::Step, memory, observe};
+use crate::{config::Config, decide::Step, memory, observe, upkeep};
 
 /// A step that failed.
 #[derive(Debug, thiserror::Error)]
@@ -52,6 +52,9 @@ pub(crate) enum Error {
         /// Why.
         source: io::Error,
     },
+    /// Something beside the guest.
+    #[error(transparent)]
+    Upkeep(#[from] upkeep::Error),
 }
 
 /// The exit code of a failed step; each is a failure on this node only.
@@ -73,7 +76,8 @@ pub(crate) fn after_failure(step: &Step, error: &Error) -> AfterFailure {
         | Step::Destroy(_)
         | Step::EndProcess { .. }
         | Step::Remember(_)
-        | Step::Forget(_) => AfterFailure::LookAgain,
+        | Step::Forget(_)
+        | Step::Upkeep(_) => AfterFailure::LookAgain,
     }
 }
 
@@ -144,6 +148,7 @@ pub(crate) fn apply(
         }
         Step::Forget(_) => memory::forget(&config.memory)
             .map_err(|source| Error::Forget { path: config.memory.clone(), source })?,
+        Step::Upkeep(task) => upkeep::apply(config, task, turn)?,
     }
     Ok(())
 }

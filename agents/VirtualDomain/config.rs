@@ -7,6 +7,8 @@ use duet_domain::OnPausedByError;
 use duet_libvirt_rpc::Driver;
 use duet_ocf::{ExitCode, Refusal, Request, Strictness, Values};
 
+use crate::upkeep::Options;
+
 /// Where resource agents keep what has to last until the next boot.
 const STATE_DIRECTORY: &str = "/run/resource-agents";
 
@@ -25,6 +27,8 @@ pub(crate) struct Config {
     pub(crate) paused_by_error: OnPausedByError,
     /// Where the identity is remembered while the domain runs.
     pub(crate) memory: PathBuf,
+    /// What is looked after beside the guest.
+    pub(crate) upkeep: Options,
 }
 
 impl Config {
@@ -52,16 +56,23 @@ impl Config {
             driver,
             force_stop: values.boolean("force_stop"),
             paused_by_error,
-            memory: memory_file(request),
+            memory: remembered(request, "identity"),
+            upkeep: Options::read(
+                request,
+                values,
+                driver == Driver::Xen,
+                remembered(request, "utilization"),
+            ),
         })
     }
 }
 
-fn memory_file(request: &Request) -> PathBuf {
+/// Where `what` is remembered.
+fn remembered(request: &Request, what: &str) -> PathBuf {
     let directory = request.environment.filled("HA_RSCTMP").unwrap_or(STATE_DIRECTORY);
     // Resource ids are XML ids and cannot hold a slash; a caller by hand could.
     let instance = request.instance_or_default().replace('/', "_");
-    PathBuf::from(directory).join(format!("VirtualDomain-{instance}.identity"))
+    PathBuf::from(directory).join(format!("VirtualDomain-{instance}.{what}"))
 }
 
 #[cfg(test)]
@@ -126,8 +137,6 @@ mod tests {
             ("shutdown_mode", "agent"),
             ("migrateport", "49152"),
             ("start_resources", "true"),
-            ("autoset_utilization_cpu", "true"),
-            ("autoset_utilization_hv_memory", "YES"),
         ] {
             for action in [Action::Start, Action::ValidateAll] {
                 let refusal = read(action, &[XML, (name, value)]).unwrap_err();

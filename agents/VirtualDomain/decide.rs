@@ -7,6 +7,7 @@ mod start;
 mod stop;
 #[cfg(test)]
 mod tests;
+mod upkeep;
 mod without;
 
 use std::{fmt, time::Duration};
@@ -19,6 +20,7 @@ use crate::{
     config::Config,
     observe::{Document, Domain, Identity, Observation, Silence},
     process::Processes,
+    upkeep::Task,
 };
 
 /// One change of the world.
@@ -55,6 +57,8 @@ pub(crate) enum Step {
     Remember(Identity),
     /// Forget who ran here.
     Forget(String),
+    /// Look after what is beside the guest.
+    Upkeep(Task),
 }
 
 impl fmt::Display for Step {
@@ -74,6 +78,7 @@ impl fmt::Display for Step {
             }
             Self::Remember(identity) => write!(out, "remember domain {}", identity.name),
             Self::Forget(name) => write!(out, "forget domain {name}"),
+            Self::Upkeep(task) => write!(out, "{task}"),
         }
     }
 }
@@ -91,13 +96,14 @@ pub(crate) fn next(
         Action::Monitor => monitor::monitor(config, request.is_probe(), seen, progress),
         Action::Status => monitor::monitor(config, true, seen, progress),
         Action::ValidateAll => validate(seen),
+        // Every parameter was read strictly, and is read anew by each operation.
+        Action::ReloadAgent => Next::success(),
         // The table does not list these, so the loop answers them itself.
         Action::Promote
         | Action::Demote
         | Action::Notify
         | Action::MigrateTo
         | Action::MigrateFrom
-        | Action::ReloadAgent
         | Action::MetaData
         | Action::Usage => {
             Next::fail(ExitCode::Unimplemented, format!("{}: action not supported", request.action))
@@ -107,9 +113,15 @@ pub(crate) fn next(
 
 fn validate(seen: &Observation) -> Next<Step> {
     match &seen.document {
+        Document::Read(_) if seen.upkeep.lacks_csync2 => lacks_csync2(),
         Document::Read(_) => Next::success(),
         Document::Unusable(why) => Next::fail(ExitCode::Installed, why),
     }
+}
+
+/// Before anything runs; a guest that does is neither stopped nor kept from stopping by it.
+fn lacks_csync2() -> Next<Step> {
+    Next::fail(ExitCode::Installed, "sync_config_on_stop needs csync2, which is not installed here")
 }
 
 /// All of the operation's time.

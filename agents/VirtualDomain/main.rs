@@ -8,6 +8,8 @@ mod memory;
 mod observe;
 mod process;
 mod spec;
+mod upkeep;
+mod utilization;
 
 use std::time::Duration;
 

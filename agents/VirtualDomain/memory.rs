@@ -30,9 +30,14 @@ pub(crate) fn recall(config: &Config) -> Result<Option<Identity>, String> {
     }
 }
 
-/// Keeps it. The directory is there on every node with resource agents, and made where it is not.
+/// Keeps it.
 pub(crate) fn keep(config: &Config, identity: &Identity) -> Result<(), duet_host::Error> {
-    let path = &config.memory;
+    write(&config.memory, &render(identity, &config.definition.to_string_lossy()))
+}
+
+/// Writes what is ours alone to read and to write. The directory is there on every node with resource agents, and made
+/// where it is not.
+pub(crate) fn write(path: &Path, text: &str) -> Result<(), duet_host::Error> {
     if let Some(directory) = path.parent() {
         // Whether it worked shows in the writing.
         let _ = std::fs::create_dir_all(directory);
@@ -41,11 +46,7 @@ pub(crate) fn keep(config: &Config, identity: &Identity) -> Result<(), duet_host
     if file::read_private(path, LIMIT).is_err() {
         let _ = forget(path);
     }
-    file::write_atomic(
-        path,
-        render(identity, &config.definition.to_string_lossy()).as_bytes(),
-        0o600,
-    )
+    file::write_atomic(path, text.as_bytes(), 0o600)
 }
 
 /// Forgets it.

@@ -6,17 +6,20 @@ use std::{path::Path, time::Duration};
 
 use duet_domain::{Definition, State, Uuid};
 use duet_host::{file, processes::Process};
-use duet_libvirt_rpc::{Client, DomainRef, Error as LibvirtError, Hypervisor, SOCKET_DIR};
+use duet_libvirt_rpc::{
+    Client, DomainInfo, DomainRef, Error as LibvirtError, Hypervisor, SOCKET_DIR,
+};
 use duet_ocf::{Action, chain};
 
 use crate::{
     config::Config,
     memory,
     process::{self, Processes},
+    upkeep::{self, Upkeep},
 };
 
 /// No definition is larger; libvirt's own limit for a string.
-const DEFINITION_LIMIT: usize = 4 * 1024 * 1024;
+pub(crate) const DEFINITION_LIMIT: usize = 4 * 1024 * 1024;
 
 /// Who a domain is. Without a UUID, the name alone says it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -112,6 +115,8 @@ pub(crate) struct Observation {
     pub(crate) libvirt: Answer,
     /// What the process table says where libvirt says nothing.
     pub(crate) processes: Processes,
+    /// What there is to do beside the guest.
+    pub(crate) upkeep: Upkeep,
 }
 
 impl Observation {
@@ -148,18 +153,18 @@ pub(crate) fn look(
     };
     let wanted = identities(&document, remembered.as_ref());
     let needless = match action {
-        Action::ValidateAll => true,
+        Action::ValidateAll | Action::ReloadAgent => true,
         // A start that cannot be carried out need not wait for libvirt to say so.
         Action::Start => text.is_none(),
         _ => wanted.is_empty(),
     };
-    let libvirt = if needless {
-        Answer::NotAsked
+    let (libvirt, size) = if needless {
+        (Answer::NotAsked, None)
     } else {
-        ask(config, &wanted, action == Action::Start, limit).unwrap_or_else(|error| Answer::None {
-            silence: Silence::of(&error),
-            why: chain(&error),
-            silent: Duration::ZERO,
+        ask(config, &wanted, action == Action::Start, limit).unwrap_or_else(|error| {
+            let silence = Silence::of(&error);
+            let why = chain(&error);
+            (Answer::None { silence, why, silent: Duration::ZERO }, None)
         })
     };
     let processes = match libvirt {
@@ -168,7 +173,8 @@ pub(crate) fn look(
         }
         Answer::None { .. } | Answer::NotAsked | Answer::Known { .. } => Processes::NotLooked,
     };
-    (Observation { document, remembered, unclear, libvirt, processes }, text)
+    let upkeep = upkeep::look(config, action, size);
+    (Observation { document, remembered, unclear, libvirt, processes, upkeep }, text)
 }
 
 fn read_definition(path: &Path) -> (Document, Option<String>) {
@@ -200,11 +206,20 @@ fn ask(
     wanted: &[&Identity],
     starting: bool,
     limit: Duration,
-) -> Result<Answer, LibvirtError> {
+) -> Result<(Answer, Option<DomainInfo>), LibvirtError> {
     let mut client = connect(config, limit)?;
     let answer = find(&mut client, wanted, starting)?;
+    let size = match &answer {
+        // The answer stands without it.
+        Answer::Known { ours: Some(domain), .. }
+            if config.upkeep.utilization.is_some() && domain.is_active() =>
+        {
+            client.info(&domain.reference).ok()
+        }
+        Answer::Known { .. } | Answer::None { .. } | Answer::NotAsked => None,
+    };
     client.close();
-    Ok(answer)
+    Ok((answer, size))
 }
 
 /// A connection in which everything together takes `limit` at most.

@@ -33,7 +33,8 @@ const PARAMETERS: &[Parameter] = &[
         "Stop ends the domain without asking the guest to shut down first. Without it, the guest is asked, and \
          ended only when the operation's time is almost over.",
     )
-    .with_default("false"),
+    .with_default("false")
+    .reloadable(),
     Parameter::new(
         "paused_by_error",
         Kind::Select(&["fail", "ignore"]),
@@ -42,13 +43,15 @@ const PARAMETERS: &[Parameter] = &[
          serves nobody. With \"fail\" its monitor fails and the cluster recovers it; with \"ignore\" it counts as \
          healthy, as with the stock agent. A guest paused by a person or for a migration is healthy in both.",
     )
-    .with_default("fail"),
+    .with_default("fail")
+    .reloadable(),
     Parameter::new(
         "migration_transport",
         Kind::String,
         "Transport of a migration",
         "How to reach the other node's libvirt during a migration.",
     )
+    .reloadable()
     .not_yet(),
     Parameter::new(
         "migration_user",
@@ -56,6 +59,7 @@ const PARAMETERS: &[Parameter] = &[
         "User of a migration",
         "Who to be on the other node during a migration.",
     )
+    .reloadable()
     .not_yet(),
     Parameter::new(
         "migration_downtime",
@@ -64,6 +68,7 @@ const PARAMETERS: &[Parameter] = &[
         "Milliseconds for which a live migration may stop the guest; 0 leaves it to libvirt.",
     )
     .with_default("0")
+    .reloadable()
     .not_yet(),
     Parameter::new(
         "migration_speed",
@@ -72,6 +77,7 @@ const PARAMETERS: &[Parameter] = &[
         "Bandwidth of a live migration in MiB/s; 0 leaves it to libvirt.",
     )
     .with_default("0")
+    .reloadable()
     .not_yet(),
     Parameter::new(
         "migration_network_suffix",
@@ -79,6 +85,7 @@ const PARAMETERS: &[Parameter] = &[
         "Suffix of host names in the migration network",
         "Appended to the first label of the target's node name.",
     )
+    .reloadable()
     .not_yet(),
     Parameter::new(
         "migrateuri",
@@ -86,6 +93,7 @@ const PARAMETERS: &[Parameter] = &[
         "Migration URI",
         "Where the guest's memory is sent; %n is the target's node name.",
     )
+    .reloadable()
     .not_yet(),
     Parameter::new(
         "migrate_options",
@@ -93,71 +101,81 @@ const PARAMETERS: &[Parameter] = &[
         "Migration options",
         "Further options of a live migration, in virsh's words.",
     )
+    .reloadable()
     .not_yet(),
     Parameter::new(
         "monitor_scripts",
         Kind::String,
         "Scripts that check the guest",
-        "Blank-separated commands that must all succeed for the guest to count as healthy.",
+        "Blank-separated commands, without arguments, that must all exit with 0 for the guest to count as healthy. A recurring \
+         monitor runs them one after another, each with its share of the time that is left, until one fails; its \
+         last line of output is part of the failure's reason. One that does not end in time is ended, with \
+         all that it started, and has failed.\n\n\
+         A start succeeds only when they do: they are tried until its time is over. Probes and status do not run them.\n\n\
+         A command is an absolute path, a pattern of such paths as in a shell, or the name of a program in the usual \
+         directories.",
     )
-    .not_yet(),
+    .reloadable(),
     Parameter::new(
         "autoset_utilization_cpu",
         Kind::Boolean,
         "Write the number of CPUs into the CIB",
-        "Sets the resource's utilization attribute cpu from the domain. This version does not write utilization, \
-         so its default is \"false\" where the stock agent has \"true\", and \"true\" is refused.",
+        "Keeps the resource's utilization attribute cpu at the running domain's number of virtual CPUs, for \
+         placement strategies that count them. It is written by recurring monitors, and only where the CIB has another \
+         value. The CIB is read from Pacemaker's file on this node; where there is none, as on a Pacemaker Remote node, \
+         nothing is written.",
     )
-    .with_default("false")
-    .not_yet(),
+    .with_default("true")
+    .reloadable(),
     Parameter::new(
         "autoset_utilization_host_memory",
         Kind::Boolean,
         "Write the memory size into the CIB as host_memory",
-        "Sets the resource's utilization attribute host_memory from the domain. This version does not write \
-         utilization, so its default is \"false\" where the stock agent has \"true\", and \"true\" is refused.",
+        "Keeps the resource's utilization attribute host_memory at the most memory the domain may have, in MiB. \
+         Otherwise like autoset_utilization_cpu.",
     )
-    .with_default("false")
-    .not_yet(),
+    .with_default("true")
+    .reloadable(),
     Parameter::new(
         "autoset_utilization_hv_memory",
         Kind::Boolean,
         "Write the memory size into the CIB as hv_memory",
-        "Sets the resource's utilization attribute hv_memory from the domain. This version does not write \
-         utilization, so its default is \"false\" where the stock agent has \"true\", and \"true\" is refused.",
+        "Keeps the resource's utilization attribute hv_memory at the most memory the domain may have, in MiB. Unset, it is \
+         true for xen:///system and false for every other hypervisor, whose nodes have no such capacity. \
+         Otherwise like autoset_utilization_cpu.",
     )
-    .with_default("false")
-    .not_yet(),
+    .reloadable(),
     Parameter::new(
         "unset_utilization_cpu",
         Kind::Boolean,
         "Remove the utilization attribute cpu",
-        "Looked at only where autoset_utilization_cpu is false.",
+        "Removes it from the resource where it is. Looked at only where autoset_utilization_cpu is false.",
     )
     .with_default("false")
-    .not_yet(),
+    .reloadable(),
     Parameter::new(
         "unset_utilization_host_memory",
         Kind::Boolean,
         "Remove the utilization attribute host_memory",
-        "Looked at only where autoset_utilization_host_memory is false.",
+        "Removes it from the resource where it is. Looked at only where autoset_utilization_host_memory is false.",
     )
     .with_default("false")
-    .not_yet(),
+    .reloadable(),
     Parameter::new(
         "unset_utilization_hv_memory",
         Kind::Boolean,
         "Remove the utilization attribute hv_memory",
-        "Looked at only where autoset_utilization_hv_memory is false.",
+        "Removes it from the resource where it is. Looked at only where autoset_utilization_hv_memory is false.",
     )
     .with_default("false")
-    .not_yet(),
+    .reloadable(),
     Parameter::new(
         "migrateport",
         Kind::Integer { min: 1, max: 65535 },
         "Port of a migration",
         "The port in a generated migration URI.",
     )
+    .reloadable()
     .not_yet(),
     Parameter::new(
         "remoteuri",
@@ -165,29 +183,38 @@ const PARAMETERS: &[Parameter] = &[
         "URI of the other node's libvirt",
         "Where a migration goes; %n is the target's node name.",
     )
+    .reloadable()
     .not_yet(),
     Parameter::new(
         "save_config_on_stop",
         Kind::Boolean,
         "Write the definition back",
-        "Saves changes made to the running domain into the definition file.",
+        "Writes the running domain's definition back to the file given as config, where that has another: when the \
+         domain is stopped, and in recurring monitors. So devices added or removed at run time are there at the \
+         next start.\n\n\
+         libvirt's text takes the place of the whole file, with all defaults spelled out, without comments, and with the \
+         passwords that the domain has; an edit of the file while the domain runs is lost. The file's owner, mode, access control \
+         list and security label stay. It is replaced in one step, for which its directory must be writable: a file that cannot be \
+         replaced is left as it is, with a warning.",
     )
     .with_default("false")
-    .not_yet(),
+    .reloadable(),
     Parameter::new(
         "sync_config_on_stop",
         Kind::Boolean,
         "Distribute the definition with csync2",
-        "Copies the saved definition to the other nodes.",
+        "As save_config_on_stop, and runs \"csync2 -xv\" for a file that was written. csync2 has to be set up for it on all nodes. \
+         Where it is not installed, start fails; everything else goes on with a warning.",
     )
     .with_default("false")
-    .not_yet(),
+    .reloadable(),
     Parameter::new(
         "snapshot",
         Kind::String,
         "Directory for memory images",
         "Stop saves the guest's memory there, start restores it.",
     )
+    .reloadable()
     .not_yet(),
     Parameter::new(
         "backingfile",
@@ -217,6 +244,7 @@ const PARAMETERS: &[Parameter] = &[
         "How the guest is asked to shut down",
         "acpi, agent, initctl, signal or paravirt; without it libvirt chooses.",
     )
+    .reloadable()
     .not_yet(),
     Parameter::new(
         "start_resources",
@@ -225,6 +253,7 @@ const PARAMETERS: &[Parameter] = &[
         "Starts the storage pools and networks that the definition names.",
     )
     .with_default("false")
+    .reloadable()
     .not_yet(),
 ];
 
@@ -233,6 +262,7 @@ const ACTIONS: &[ActionSpec] = &[
     ActionSpec::new(Action::Stop, 90),
     ActionSpec::new(Action::Status, 30).every(10).depth(0),
     ActionSpec::new(Action::Monitor, 30).every(10).depth(0),
+    ActionSpec::new(Action::ReloadAgent, 10),
     ActionSpec::new(Action::MetaData, 5),
     ActionSpec::new(Action::ValidateAll, 5),
 ];

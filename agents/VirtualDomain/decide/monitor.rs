@@ -8,7 +8,7 @@ use duet_ocf::{ExitCode, Next, Outcome, Progress};
 
 use crate::{
     config::Config,
-    decide::{Step, is_borne_with, nobody_known, patience, unanswered, well},
+    decide::{Step, is_borne_with, nobody_known, patience, unanswered, upkeep, well},
     observe::{Answer, Document, Observation, Silence},
     process::Processes,
 };
@@ -24,7 +24,7 @@ pub(super) fn monitor(
     let domain = match &seen.libvirt {
         Answer::NotAsked => return nobody_to_ask_for(only_asks, seen),
         Answer::None { why, silence, silent } => {
-            return by_process(seen, why, *silence, *silent, progress);
+            return by_process(config, only_asks, seen, why, *silence, *silent, progress);
         }
         Answer::Known { ours: Some(domain), .. } => domain,
         Answer::Known { ours: None, namesake: Some(other) } => {
@@ -44,7 +44,9 @@ pub(super) fn monitor(
         Health::Gone => not_running(format!("Domain {name} is {}", domain.state)),
         Health::Healthy | Health::Leaving if only_asks => Next::success(),
         // Not remembered yet if it came here otherwise than by our start.
-        Health::Healthy | Health::Leaving => well(domain, seen, progress),
+        Health::Healthy => upkeep::monitored(config, Some(domain), seen, progress),
+        // Its services are going, too.
+        Health::Leaving => well(domain, seen, progress),
         Health::Ailing(Ailment::Unclear)
             if progress.elapsed < patience(progress) && !progress.remaining.is_zero() =>
         {
@@ -59,6 +61,8 @@ pub(super) fn monitor(
 /// A guest that is seen needs no libvirt to be running; how well it is, only libvirt could say. One that is not
 /// seen can wait for a libvirt that is only being restarted.
 fn by_process(
+    config: &Config,
+    only_asks: bool,
     seen: &Observation,
     why: &str,
     silence: Silence,
@@ -66,7 +70,8 @@ fn by_process(
     progress: &Progress<Step>,
 ) -> Next<Step> {
     match &seen.processes {
-        Processes::Found(_) => Next::success(),
+        Processes::Found(_) if only_asks => Next::success(),
+        Processes::Found(_) => upkeep::monitored(config, None, seen, progress),
         Processes::NoneSeen if !is_borne_with(silence, silent, progress) => {
             let name = seen.name();
             not_running(format!("Domain {name} is not running: no process here is its; {why}"))

@@ -8,7 +8,7 @@ use duet_ocf::{ExitCode, Next, Progress};
 
 use crate::{
     config::Config,
-    decide::{Step, unanswered, well},
+    decide::{Step, lacks_csync2, unanswered, upkeep},
     observe::{Answer, Document, Domain, Identity, Observation},
 };
 
@@ -17,6 +17,9 @@ pub(super) fn start(config: &Config, seen: &Observation, progress: &Progress<Ste
         Document::Read(identity) => identity,
         Document::Unusable(why) => return Next::fail(ExitCode::Installed, why),
     };
+    if seen.upkeep.lacks_csync2 {
+        return lacks_csync2();
+    }
     let (ours, namesake) = match &seen.libvirt {
         Answer::NotAsked => return Next::fail(ExitCode::Generic, "libvirt was not asked"),
         Answer::None { why, silence, silent } => {
@@ -52,6 +55,9 @@ pub(super) fn start(config: &Config, seen: &Observation, progress: &Progress<Ste
             format!("Domain {} did not stay up: {why}", wanted.name),
         );
     }
+    if let Some(step) = upkeep::before_start(seen, progress) {
+        return Next::Do(step);
+    }
     let in_the_way = ours.into_iter().chain(namesake).find(|domain| is_in_the_way(domain, wanted));
     if let Some(domain) = in_the_way {
         return Next::Do(Step::Undefine(domain.reference.clone()));
@@ -76,7 +82,7 @@ fn active(
 ) -> Next<Step> {
     let name = &domain.reference.name;
     match health(domain.state, config.paused_by_error) {
-        Health::Healthy => well(domain, seen, progress),
+        Health::Healthy => upkeep::started(config, domain, seen, progress),
         // Success would be about a domain that is about to vanish.
         Health::Leaving | Health::Gone => {
             Next::wait(Duration::from_secs(1), format!("the previous run of domain {name} to end"))

@@ -11,7 +11,7 @@ use duet_ocf::{ExitCode, Next, Progress};
 use crate::{
     config::Config,
     decide::{
-        Step, budget, nobody_known,
+        Step, budget, nobody_known, upkeep,
         without::{self, Silent},
     },
     observe::{Answer, Domain, Observation},
@@ -59,6 +59,9 @@ pub(super) fn stop(config: &Config, seen: &Observation, progress: &Progress<Step
     };
     if progress.remaining.is_zero() {
         return still_there(domain, progress);
+    }
+    if let Some(step) = upkeep::save_first(config, &domain.reference, reserve(progress), progress) {
+        return Next::Do(step);
     }
     let end = |domain: &Domain| end(&domain.reference, progress);
     if config.force_stop || progress.tried(|step| is_destroy(step, &domain.reference)) {

@@ -1,6 +1,7 @@
 //! The rules over the full product of what can be seen, and the situations that upstream got wrong, one by one.
 //! Nothing here asks a libvirt: the world is data.
 
+mod upkeep;
 mod without;
 
 use super::*;
@@ -37,6 +38,7 @@ fn config(force_stop: bool, paused_by_error: OnPausedByError) -> Config {
         force_stop,
         paused_by_error,
         memory: "/run/resource-agents/VirtualDomain-web.identity".into(),
+        upkeep: crate::upkeep::Options::default(),
     }
 }
 
@@ -71,6 +73,7 @@ fn seen(libvirt: Answer) -> Observation {
         unclear: None,
         libvirt,
         processes: Processes::NotLooked,
+        upkeep: crate::upkeep::Upkeep::default(),
     }
 }
 
@@ -171,6 +174,7 @@ fn product(check: impl Fn(&Config, &Observation, &Progress<Step>)) {
                     unclear: None,
                     libvirt: libvirt.clone(),
                     processes: Processes::NotLooked,
+                    upkeep: crate::upkeep::Upkeep::default(),
                 };
                 let tables: &[Processes] = match libvirt {
                     Answer::None { .. } => &processes,

@@ -99,12 +99,21 @@ fn a_state_that_stays_unclear_is_no_success() {
 fn a_monitor_of_a_running_guest_is_five_round_trips() {
     let Some(stage) = Stage::empty() else { return };
     assert_eq!(stage.run("start").code, 0);
+    let (lookup, state) = (format!("lookup-by-uuid {UUID}"), format!("state {UUID}"));
+    let info = format!("info {UUID}");
+    let mut expected = vec!["auth-list", "open qemu:///system", &lookup, &state, "close"];
+    let no_utilization = [
+        ("CRM_meta_interval", "10000"),
+        ("autoset_utilization_cpu", "false"),
+        ("autoset_utilization_host_memory", "false"),
+    ];
+    stage.libvirt().world().calls.clear();
+    assert_eq!(stage.run_with("monitor", &no_utilization).code, 0);
+    assert_eq!(stage.libvirt().world().calls, expected);
+    expected.insert(4, &info);
     stage.libvirt().world().calls.clear();
     assert_eq!(stage.recurring().code, 0);
-    let lookup = format!("lookup-by-uuid {UUID}");
-    let state = format!("state {UUID}");
-    let expected = ["auth-list", "open qemu:///system", &lookup, &state, "close"];
-    assert_eq!(stage.libvirt().world().calls, expected);
+    assert_eq!(stage.libvirt().world().calls, expected, "with its size");
 }
 
 #[test]

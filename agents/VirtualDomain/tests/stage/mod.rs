@@ -4,6 +4,7 @@
 #![allow(clippy::disallowed_methods, clippy::unwrap_used, reason = "test support")]
 
 use std::{
+    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     process::{Command, Stdio},
     time::{Duration, Instant},
@@ -21,6 +22,10 @@ pub(crate) const OTHER: &str = "d7a5fdbd-edaf-9455-926a-d65c16db1809";
 pub(crate) struct Stage {
     /// Its libvirt, if that runs.
     pub(crate) daemon: Option<FakeLibvirtd>,
+    /// Shell commands in its namespace before the agent; fake tools are in place then.
+    pub(crate) before: String,
+    /// And after it.
+    pub(crate) after: String,
     directory: TempDir,
 }
 
@@ -77,9 +82,32 @@ impl Stage {
             eprintln!("skipped: no private mount namespace on this machine: {why}");
             return None;
         }
-        let stage = Self { daemon, directory: tempfile::tempdir().unwrap() };
+        let directory = tempfile::tempdir().unwrap();
+        let stage = Self { daemon, before: String::new(), after: String::new(), directory };
         stage.define("web", Some(UUID));
         Some(stage)
+    }
+
+    /// A file or directory that is there for the stage's life.
+    pub(crate) fn at(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    /// Puts a shell script of this name where programs are looked for first. `$STAGE` is the stage's directory.
+    pub(crate) fn tool(&self, name: &str, script: &str) {
+        let directory = self.at("tools");
+        std::fs::create_dir_all(&directory).unwrap();
+        let stage = self.directory.path().display();
+        let text = format!("#!/bin/sh\nSTAGE={stage}\n{script}\n");
+        let path = directory.join(name);
+        std::fs::write(&path, text).unwrap();
+        std::fs::set_permissions(&path, PermissionsExt::from_mode(0o755)).unwrap();
+    }
+
+    /// The lines of such a file; none if it is not there.
+    pub(crate) fn lines(&self, name: &str) -> Vec<String> {
+        let text = std::fs::read_to_string(self.at(name)).unwrap_or_default();
+        text.lines().map(str::to_owned).collect()
     }
 
     /// The definition file.
@@ -130,7 +158,9 @@ impl Stage {
             .args(["--mount", "--propagation", "private", "sh", "-ec"])
             .arg(
                 "mount -t tmpfs none /run; mkdir /run/libvirt; mount --bind \"$1\" /run/libvirt; \
-                 shift; exec \"$@\"",
+                 shift; if [ -d \"$TOOLS\" ]; then mount --bind \"$TOOLS\" /usr/local/sbin; fi; \
+                 eval \"$BEFORE\"; if [ -z \"$AFTER\" ]; then exec \"$@\"; fi; \
+                 set +e; \"$@\"; code=$?; eval \"$AFTER\"; exit $code",
             )
             .arg("sh")
             .arg(sockets)
@@ -138,6 +168,9 @@ impl Stage {
             .arg(action)
             .env_clear()
             .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
+            .env("TOOLS", self.at("tools"))
+            .env("BEFORE", &self.before)
+            .env("AFTER", &self.after)
             .env("OCF_RESOURCE_INSTANCE", "p_web")
             .env("HA_RSCTMP", self.memory())
             .env("OCF_RESKEY_config", self.definition())
