@@ -74,8 +74,9 @@ pub(super) fn started(
         Scripts::Failed(why) if progress.remaining.is_zero() => {
             Next::fail(ExitCode::Generic, format!("{why}; it was tried until the time was over"))
         }
-        Scripts::Failed(_) if since < BETWEEN_ATTEMPTS => {
-            Next::wait(BETWEEN_ATTEMPTS.saturating_sub(since), "the monitor scripts to succeed")
+        // In the last second, an attempt would tell less than the one before.
+        Scripts::Failed(_) if since.min(progress.remaining) < BETWEEN_ATTEMPTS => {
+            Next::wait(BETWEEN_ATTEMPTS, "the monitor scripts to succeed")
         }
         Scripts::NotRun | Scripts::Failed(_) => run_scripts(limit),
     }

@@ -212,7 +212,7 @@ fn stop_needs_no_valid_options_and_no_definition() {
         &[("snapshot", "/srv")][..],
         &[("migration_speed", "10M")],
         &[("force_stop", "perhaps")],
-        &[("autoset_utilization_cpu", "true")],
+        &[("autoset_utilization_cpu", "perhaps")],
     ] {
         let Some(stage) = Stage::empty() else { return };
         assert_eq!(stage.run("start").code, 0);
