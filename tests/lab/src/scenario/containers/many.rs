@@ -21,6 +21,11 @@ pub(super) fn standby(cluster: &Cluster) -> Result<Story> {
     make_disks(cluster)?;
     // All of them on the one node: the other takes nothing yet.
     node.sh(&format!("crm node standby {}", other.name), "reserving the other node")?;
+    // Pacemaker would otherwise go one by one as soon as this machine is busy.
+    node.sh(
+        "crm configure property load-threshold=1000% node-action-limit=20",
+        "asking for everything at once",
+    )?;
     configure(cluster, node)?;
     settled(node)?;
     all_write(&recorders, &active, Duration::ZERO)?;
@@ -136,5 +141,9 @@ fn remove(node: &Node) -> Result<()> {
     settled(node)?;
     node.run(&format!("crm -F configure delete {names}"), MINUTES(2))?
         .success("removing many guests")?;
+    node.sh(
+        "crm_attribute -D -n load-threshold; crm_attribute -D -n node-action-limit",
+        "going back to Pacemaker's own limits",
+    )?;
     settled(node)
 }
