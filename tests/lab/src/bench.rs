@@ -3,6 +3,7 @@
 //! the same shuffled rounds, so only figures of one run are ever compared with each other.
 
 mod agents;
+mod gates;
 mod table;
 
 use crate::cluster::Cluster;
@@ -16,7 +17,7 @@ use duet_bench::{Command, Counts, Plan, Timing};
 use serde::de::DeserializeOwned;
 use std::fs;
 use std::time::Duration;
-use table::{Machine, Results};
+use table::{Frozen, Machine, Results};
 
 /// Where the measuring program and its plans are in the node.
 const PROGRAM: &str = "/root/duet-bench";
@@ -24,6 +25,7 @@ const AT_ONCE: usize = 50;
 /// A stop waits one to two seconds for QEMU's end, whoever asks for it.
 const START_STOP_ROUNDS: usize = 7;
 const AT_ONCE_ROUNDS: usize = 3;
+const FROZEN_ROUNDS: usize = 3;
 
 /// Measures, prints the table, keeps it; whether every gate holds comes back.
 pub(crate) fn run(
@@ -48,7 +50,7 @@ pub(crate) fn run(
     image::write(&dir.join("bench.txt"), text.as_bytes())?;
     image::write(&dir.join("bench.json"), json.as_bytes())?;
     tell(&format!("the same with every sample: {}", dir.join("bench.json").display()));
-    let gates = table::gates(&results);
+    let gates = gates::gates(&results);
     for gate in gates.iter().filter(|gate| !gate.holds) {
         tell(&format!("FAILED: {}: {}", gate.name, gate.seen));
     }
@@ -91,6 +93,8 @@ fn measure(
     };
     timings.extend(in_node::<Vec<_>>(node, "rounds", &plan, Duration::from_secs(600))?);
     counts.extend(in_node::<Vec<_>>(node, "count", &plan, Duration::from_secs(900))?);
+    tell(&format!("{active}: libvirtd frozen"));
+    let frozen = frozen(node, &environment)?;
     // The figures mean nothing if the cluster did not live through them.
     cluster.steady()?;
     scenario::intact(cluster)?;
@@ -108,7 +112,36 @@ fn measure(
         timings,
         counts,
         together,
+        frozen,
     })
+}
+
+/// Monitor and stop of ours while libvirtd is stopped; the cluster's own monitors go on meanwhile.
+fn frozen(node: &Node, environment: &Environment) -> Result<Frozen> {
+    let once = |command: &Command, rounds| Plan {
+        rounds,
+        warm_up: 0,
+        groups: vec![vec![command.clone()]],
+        at_once: 0,
+    };
+    let bound = Duration::from_secs(120);
+    let start = agents::start_to_be_stopped(environment);
+    let started: Vec<Timing> = in_node(node, "rounds", &once(&start, 1), bound)?;
+    if !started.iter().all(|timing| timing.statuses.iter().eq([&0])) {
+        return Err(Failure::broken(format!("The guest to be stopped did not start: {started:?}")));
+    }
+    node.daemon("libvirtd", "STOP")?;
+    let [monitor, stop] = agents::while_frozen(environment);
+    let measured: Result<Vec<Timing>> = (|| {
+        let mut timings: Vec<Timing> =
+            in_node(node, "rounds", &once(&monitor, FROZEN_ROUNDS), bound)?;
+        timings.extend(in_node::<Vec<_>>(node, "rounds", &once(&stop, 1), bound)?);
+        Ok(timings)
+    })();
+    let left = node.sh("pgrep -c -f '[q]emu-system.*guest=bench,' || :", "looking for the guest");
+    // Whatever happened, the cluster needs it again.
+    node.daemon("libvirtd", "CONT")?;
+    Ok(Frozen { timings: measured?, guest_is_gone: left?.trim() == "0" })
 }
 
 /// Has the measuring program carry a plan out.

@@ -7,6 +7,7 @@ use crate::node::{Node, SHORT};
 use crate::node_files::Kind;
 use crate::programs::Programs;
 use crate::topology::{Lab, Topology};
+use crate::watch::Watch;
 use duet_oracle::{Journal, Line, Recorder, Sources, Start, Verdict, eventually};
 use std::net::IpAddr;
 use std::time::Duration;
@@ -16,6 +17,8 @@ pub(crate) struct Cluster {
     pub(crate) lab: Lab,
     pub(crate) programs: Programs,
     pub(crate) journal: Journal,
+    /// Looks at the guests' processes; those of machines are inside them, where it cannot look.
+    pub(crate) watch: Option<Watch>,
     /// Listens as long as the cluster is looked at.
     _recorder: Recorder,
 }
@@ -36,7 +39,10 @@ impl Cluster {
         recorder.listen_serial(serial, sources.clone()).map_err(broken)?;
         let syslog = lab.host.udp(&format!("{}:{}", text::HOST_ADDRESS, text::SYSLOG_PORT))?;
         recorder.listen_syslog(syslog, sources).map_err(broken)?;
-        Ok(Self { lab, programs, journal: recorder.journal(), _recorder: recorder })
+        let journal = recorder.journal();
+        let watch = (lab.topology == Topology::Containers)
+            .then(|| Watch::start(lab.host.holder, journal.clone()));
+        Ok(Self { lab, programs, journal, watch, _recorder: recorder })
     }
 
     fn kind(&self) -> Kind {
@@ -299,8 +305,21 @@ impl Cluster {
                 if rules.contains("drbd-fence-by-handler") { Err(rules) } else { Ok(()) }
             })?;
         }
+        self.runs_once()?;
         self.journal.mark(&format!("steady, the guest on {active}"));
         Ok(active)
+    }
+
+    /// Waits until the guest has exactly one process, and that one runs.
+    fn runs_once(&self) -> Result<()> {
+        let Some(watch) = &self.watch else { return Ok(()) };
+        eventually(SHORT, "exactly one process of the guest, running", || {
+            match watch.processes(text::GUEST_UUID).as_slice() {
+                [(_, true)] => Ok(()),
+                others => Err(format!("(process, runs): {others:?}")),
+            }
+        })?;
+        Ok(())
     }
 
     /// What the oracle says of everything since the guest's first boot.

@@ -13,6 +13,10 @@ pub(crate) const SYSLOG_PORT: u16 = 514;
 pub(crate) const NBD_PORT: u16 = 10809;
 /// The guest's definition in every node.
 pub(crate) const GUEST_FILE: &str = "/etc/libvirt/qemu/vm1.xml";
+pub(crate) const GUEST_UUID: &str = "d0e70000-0001-4000-8000-000000000001";
+/// Where many small guests have their disks, and before the first one's serial port.
+pub(crate) const SMALL_GUESTS_NBD_PORT: u16 = 10810;
+pub(crate) const SMALL_GUESTS_PORT: u16 = 5600;
 
 /// corosync.conf of all nodes: both networks, a token of `token` ms. With two nodes `two_node`
 /// implies `wait_for_all`, so a node that boots alone neither fences nor takes over.
@@ -59,30 +63,83 @@ pub(crate) fn drbd(nodes: &[Node], programs: &Programs) -> String {
 }
 
 /// The guest of the oracle: one boot sector on the disk that is to survive, telling the host side
-/// by UDP what was acknowledged. `<name>` has its line to itself: the stock agent needs that.
+/// by UDP what was acknowledged. A container's stops when its disk fails, and stays to be looked at when
+/// it panics.
 pub(crate) fn guest(kind: Kind) -> String {
-    let disk = match kind {
-        Kind::Machine => {
-            "<disk type='block' device='disk'><driver name='qemu' type='raw' cache='directsync'/>\
-             <source dev='/dev/drbd0'/>"
-                .to_owned()
-        }
-        Kind::Container => format!(
-            "<disk type='network' device='disk'><driver name='qemu' type='raw' cache='directsync'/>\
-             <source protocol='nbd' name=''><host name='{HOST_ADDRESS}' port='{NBD_PORT}'/></source>"
-        ),
-    };
+    match kind {
+        Kind::Machine => definition(&Guest {
+            name: "vm1",
+            uuid: GUEST_UUID,
+            memory_mib: 32,
+            serial_port: SERIAL_PORT,
+            on_crash: "destroy",
+            disk: "<disk type='block' device='disk'>\
+                   <driver name='qemu' type='raw' cache='directsync'/><source dev='/dev/drbd0'/>",
+        }),
+        Kind::Container => definition(&Guest {
+            name: "vm1",
+            uuid: GUEST_UUID,
+            memory_mib: 32,
+            serial_port: SERIAL_PORT,
+            on_crash: "preserve",
+            disk: &network_disk(NBD_PORT, ""),
+        }),
+    }
+}
+
+/// One of many small guests, each on an export and a port of its own.
+pub(crate) fn small_guest(number: u16) -> String {
+    let name = small_guest_name(number);
+    definition(&Guest {
+        name: &name,
+        uuid: &small_guest_uuid(number),
+        memory_mib: 16,
+        serial_port: SMALL_GUESTS_PORT + number,
+        on_crash: "destroy",
+        disk: &network_disk(SMALL_GUESTS_NBD_PORT, &name),
+    })
+}
+
+pub(crate) fn small_guest_name(number: u16) -> String {
+    format!("g{number:02}")
+}
+
+pub(crate) fn small_guest_uuid(number: u16) -> String {
+    format!("d0e70000-0002-4000-8000-0000000000{number:02}")
+}
+
+fn network_disk(port: u16, export: &str) -> String {
     format!(
-        "<domain type='qemu'>\n  <name>vm1</name>\n  <uuid>d0e70000-0001-4000-8000-000000000001</uuid>\n  \
-         <memory unit='MiB'>32</memory>\n  <vcpu>1</vcpu>\n  \
+        "<disk type='network' device='disk'>\
+         <driver name='qemu' type='raw' cache='directsync' error_policy='stop' rerror_policy='stop'/>\
+         <source protocol='nbd' name='{export}'><host name='{HOST_ADDRESS}' port='{port}'/></source>"
+    )
+}
+
+struct Guest<'a> {
+    name: &'a str,
+    uuid: &'a str,
+    memory_mib: u16,
+    serial_port: u16,
+    on_crash: &'a str,
+    /// The element without its target and end.
+    disk: &'a str,
+}
+
+/// `<name>` has its line to itself: the stock agent needs that.
+fn definition(guest: &Guest<'_>) -> String {
+    let Guest { name, uuid, memory_mib, serial_port, on_crash, disk } = guest;
+    format!(
+        "<domain type='qemu'>\n  <name>{name}</name>\n  <uuid>{uuid}</uuid>\n  \
+         <memory unit='MiB'>{memory_mib}</memory>\n  <vcpu>1</vcpu>\n  \
          <os><type arch='x86_64' machine='pc'>hvm</type><boot dev='hd'/></os>\n  \
          <features><acpi/></features>\n  <on_poweroff>destroy</on_poweroff>\n  \
-         <on_reboot>restart</on_reboot>\n  <on_crash>destroy</on_crash>\n  <devices>\n    \
+         <on_reboot>restart</on_reboot>\n  <on_crash>{on_crash}</on_crash>\n  <devices>\n    \
          <emulator>/usr/bin/qemu-system-x86_64</emulator>\n    {disk}\
          <target dev='vda' bus='virtio'/></disk>\n    \
-         <serial type='udp'><source mode='connect' host='{HOST_ADDRESS}' service='{SERIAL_PORT}'/>\
-         </serial>\n    <controller type='usb' model='none'/>\n    <memballoon model='none'/>\n  \
-         </devices>\n</domain>\n"
+         <serial type='udp'><source mode='connect' host='{HOST_ADDRESS}' service='{serial_port}'/>\
+         </serial>\n    <controller type='usb' model='none'/>\n    <memballoon model='none'/>\n    \
+         <panic model='isa'/>\n  </devices>\n</domain>\n"
     )
 }
 
@@ -111,20 +168,8 @@ pub(crate) fn pacemaker(nodes: &[Node], kind: Kind, programs: &Programs) -> Stri
              location l-fence-{name} fence-{name} -inf: {name}\n"
         );
     }
-    let agent = programs.called("VirtualDomain");
-    let migration = agent == "ocf:heartbeat:VirtualDomain" && kind == Kind::Container;
-    let _ = writeln!(
-        text,
-        "primitive vm1 {agent} params config={GUEST_FILE} hypervisor=qemu:///system{} \
-         op start timeout=120s op stop timeout=90s op monitor interval=10s timeout=30s{}",
-        if migration { " migration_transport=tcp" } else { "" },
-        if migration {
-            " op migrate_to timeout=120s interval=0 op migrate_from timeout=120s interval=0 \
-             meta allow-migrate=true"
-        } else {
-            ""
-        }
-    );
+    let migrates = programs.migrates() && kind == Kind::Container;
+    text += &guest_resource("vm1", GUEST_FILE, migrates, programs);
     if kind == Kind::Machine {
         let _ = write!(
             text,
@@ -138,4 +183,28 @@ pub(crate) fn pacemaker(nodes: &[Node], kind: Kind, programs: &Programs) -> Stri
         );
     }
     text
+}
+
+/// A guest as it is typed into `crm configure`. Migrations end in a second or two; one that does not
+/// is to be given up while somebody still waits for it.
+pub(crate) fn guest_resource(
+    name: &str,
+    file: &str,
+    migrates: bool,
+    programs: &Programs,
+) -> String {
+    let (transport, operations) = if migrates {
+        (
+            " migration_transport=tcp",
+            " op migrate_to timeout=40s interval=0 op migrate_from timeout=40s interval=0 \
+             meta allow-migrate=true",
+        )
+    } else {
+        ("", "")
+    };
+    format!(
+        "primitive {name} {} params config={file} hypervisor=qemu:///system{transport} \
+         op start timeout=120s op stop timeout=90s op monitor interval=10s timeout=30s{operations}\n",
+        programs.called("VirtualDomain")
+    )
 }

@@ -22,6 +22,7 @@ mod report;
 mod runner;
 mod scenario;
 mod topology;
+mod watch;
 mod yardstick;
 
 use clap::{Parser, Subcommand};

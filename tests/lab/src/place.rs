@@ -186,7 +186,7 @@ pub(crate) fn processes() -> Vec<Process> {
         .collect()
 }
 
-fn parent(pid: i32) -> Option<i32> {
+pub(crate) fn parent(pid: i32) -> Option<i32> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     stat_fields(&stat)?.nth(1)?.parse().ok()
 }

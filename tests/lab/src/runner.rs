@@ -4,6 +4,7 @@
 use crate::cluster::Cluster;
 use crate::failure::{Failure, Result};
 use crate::host_side::Life;
+use crate::node_files::Init;
 use crate::place::Place;
 use crate::programs::Programs;
 use crate::report::{self, Row};
@@ -37,6 +38,7 @@ pub(crate) fn run(
                 let settings = Settings {
                     topology: scenario.topology,
                     programs: programs.clone(),
+                    init: scenario.init.unwrap_or(settings.init),
                     ..settings.clone()
                 };
                 self::cluster(place, &settings, tell).map(Arc::new)
@@ -71,11 +73,16 @@ pub(crate) fn run(
 struct Group {
     topology: crate::topology::Topology,
     stock: Option<&'static str>,
+    init: Option<Init>,
 }
 
 impl Group {
     fn of(scenario: &Scenario) -> Self {
-        Self { topology: scenario.topology, stock: scenario.stock.map(|(name, _)| name) }
+        Self {
+            topology: scenario.topology,
+            stock: scenario.stock.map(|(name, _)| name),
+            init: scenario.init,
+        }
     }
 }
 

@@ -1,12 +1,15 @@
 //! Scenarios: named disturbances of a steady cluster, each with what must hold afterwards. The
 //! oracle judges every one over the whole life of its cluster, not only over the disturbance.
 
+mod checks;
 mod containers;
 pub(crate) mod machines;
 
 use crate::cluster::Cluster;
 use crate::failure::{Failure, Result};
+use crate::node_files::Init;
 use crate::topology::Topology;
+use duet_oracle::Verdict;
 use duet_oracle::judge::Outcome;
 use std::time::Duration;
 
@@ -18,6 +21,8 @@ pub(crate) struct Scenario {
     pub(crate) about: &'static str,
     /// Programs that must be the stock ones, with the reason.
     pub(crate) stock: Option<(&'static str, &'static str)>,
+    /// Who starts the nodes' services, where it has to be one of them.
+    pub(crate) init: Option<Init>,
     /// Takes a cluster as the scenario before left it, even with a node off.
     pub(crate) takes_over: bool,
     /// Leaves a record that no further verdict can build on.
@@ -81,9 +86,20 @@ pub(crate) fn full_name(scenario: &Scenario) -> String {
     format!("{}/{}", scenario.topology.name(), scenario.name)
 }
 
-/// The data as it must be: every acknowledged write there, one writer at a time, evidence whole.
+/// The data as it must be: every acknowledged write there, one writer at a time, evidence whole. And
+/// the guest never ran twice, as far as its processes can be watched.
 pub(crate) fn intact(cluster: &Cluster) -> Result<()> {
-    let verdict = cluster.verdict();
+    written_once(&cluster.verdict())?;
+    let Some(watch) = &cluster.watch else { return Ok(()) };
+    let (twice, missing) = watch.findings();
+    let found: Vec<String> = twice.iter().map(ToString::to_string).chain(missing).collect();
+    claim(found.is_empty(), || {
+        format!("The watch over the guests' processes: {}", found.join("; "))
+    })
+}
+
+/// The oracle's half of [`intact`].
+fn written_once(verdict: &Verdict) -> Result<()> {
     match verdict.outcome() {
         Outcome::Intact => Ok(()),
         Outcome::Incomplete | Outcome::Violated => {

@@ -133,9 +133,11 @@ impl Lab {
 
     fn make_networks(&self, settings: &Settings) -> Result<()> {
         let mut script = String::from("set -e\n");
+        // Addresses of their own: a bridge without one takes its lowest port's, and changes it with the
+        // power of a node, so that for seconds nobody else reaches the host side either.
         for net in [77, 78] {
             script += &format!(
-                "ip link add br{net} type bridge mcast_snooping 0 forward_delay 0\n\
+                "ip link add br{net} address 52:54:00:{net}:00:fe type bridge mcast_snooping 0 forward_delay 0\n\
                  ip addr add 10.{net}.0.254/24 dev br{net}\nip link set br{net} up\n"
             );
         }

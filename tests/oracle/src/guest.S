@@ -12,6 +12,9 @@
 # without having been confirmed. Capital letters occur only as the first character of a line, so a
 # reader finds the next line after any loss.
 #
+# For each number it also writes into 112 pages of its memory, some 8 MB/s of changes: a live migration
+# that is allowed 1 MB/s can never end, one at full speed takes no notice.
+#
 # It answers the ACPI power button (PIIX4 PM block at 0x600: machine type `pc`), so a graceful
 # shutdown works. Build: as --32, ld -m elf_i386 -Ttext 0x7c00 --oformat binary -e _start
 .code16
@@ -68,8 +71,16 @@ rd:	movb $0x42,%ah			# the whole ring to 1000:0000; an unreadable disk is waited
 	movl %ebp,%eax
 	call hex
 	call nl
-# One number: fill the sector, write it to LBA 64 + number mod 127, say how it went.
+# One number: touch the memory, fill the sector, write it to LBA 64 + number mod 127, say how it went.
 next:	incl %ebx
+	movw $0x2000,%ax
+1:	movw %ax,%es
+	movl %ebx,%es:0
+	addw $0x100,%ax
+	cmpw $0x9000,%ax
+	jne 1b
+	xorw %ax,%ax
+	movw %ax,%es
 	movw $0x8000,%di
 	movw $64,%cx
 	movl %ebx,%eax

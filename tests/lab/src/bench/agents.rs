@@ -7,8 +7,12 @@ use crate::failure::{Failure, Result};
 use crate::node::Node;
 use duet_bench::{Callgrind, Command};
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 pub(super) const BENCH_GUEST_FILE: &str = "/root/bench.xml";
+
+/// What every other operation is given.
+const TIMEOUT: Duration = Duration::from_secs(90);
 
 const BENCH_INSTANCE: &str = "bench";
 
@@ -32,6 +36,12 @@ pub(super) const FLOOR: &str = "/bin/true";
 pub(super) const MONITOR: &str = "monitor";
 /// The same without the stock agent's writes of utilization, so that both do the same.
 pub(super) const PLAIN_MONITOR: &str = "monitor, no utilization";
+
+/// Ours alone, while libvirtd is stopped: the stock agent waits for ever.
+pub(super) const FROZEN_MONITOR: &str = "monitor, libvirtd frozen";
+pub(super) const FROZEN_STOP: &str = "stop, libvirtd frozen";
+/// What Pacemaker would give that stop.
+pub(super) const FROZEN_STOP_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// Whose agent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -108,7 +118,8 @@ impl Environment {
         set("OCF_RESOURCE_INSTANCE", instance);
         set("OCF_RESKEY_config", config);
         set("OCF_RESKEY_CRM_meta_name", action);
-        set("OCF_RESKEY_CRM_meta_timeout", "90000");
+        let timeout = if row == FROZEN_STOP { FROZEN_STOP_TIMEOUT } else { TIMEOUT };
+        set("OCF_RESKEY_CRM_meta_timeout", &timeout.as_millis().to_string());
         set("OCF_RESKEY_CRM_meta_interval", if action == MONITOR { "10000" } else { "0" });
         if row != MONITOR {
             for kind in ["cpu", "hv_memory", "host_memory"] {
@@ -164,4 +175,17 @@ pub(super) fn start_and_stop(environment: &Environment) -> Vec<Vec<Command>> {
                 .to_vec()
         })
         .collect()
+}
+
+/// For a libvirtd that will be frozen: a guest to stop.
+pub(super) fn start_to_be_stopped(environment: &Environment) -> Command {
+    environment.command("start", Whose::Ours, BENCH_INSTANCE, BENCH_GUEST_FILE)
+}
+
+/// While libvirtd is frozen: a question about the cluster's guest, and the stop of that other one.
+pub(super) fn while_frozen(environment: &Environment) -> [Command; 2] {
+    [
+        environment.command(FROZEN_MONITOR, Whose::Ours, "vm1", GUEST_FILE),
+        environment.command(FROZEN_STOP, Whose::Ours, BENCH_INSTANCE, BENCH_GUEST_FILE),
+    ]
 }

@@ -1,7 +1,7 @@
-//! The results as a table, as JSON, and as gates that hold or do not. Nothing here measures: the same
-//! samples give the same table.
+//! The results as a table and as JSON. Nothing here measures: the same samples give the same table.
 
 use super::agents::{FLOOR, MONITOR, PLAIN_MONITOR, ROWS, Whose, label};
+use super::gates::{Gate, USUAL_FLOOR, gates, slowness};
 use duet_bench::{Counts, Instructions, Timing, Together, median};
 use serde::Serialize;
 use std::fmt::Write as _;
@@ -17,6 +17,15 @@ pub(super) struct Results {
     pub(super) timings: Vec<Timing>,
     pub(super) counts: Vec<Counts>,
     pub(super) together: Vec<Together>,
+    pub(super) frozen: Frozen,
+}
+
+/// What our agent does while libvirtd is stopped (SIGSTOP).
+#[derive(Debug, Clone, Default, Serialize)]
+pub(super) struct Frozen {
+    pub(super) timings: Vec<Timing>,
+    /// Nothing of the guest that was to be stopped is in the process table.
+    pub(super) guest_is_gone: bool,
 }
 
 /// Where it was measured, and what else that machine did.
@@ -52,21 +61,21 @@ impl<'a> Report<'a> {
 
 /// One line of the table.
 #[derive(Debug, Clone, Serialize)]
-struct Row {
+pub(super) struct Row {
     name: String,
     wall_ms: f64,
-    cpu_ms: f64,
-    children: u64,
+    pub(super) cpu_ms: f64,
+    pub(super) children: u64,
     execs: u64,
     syscalls: u64,
     instructions: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     instructions_skipped: Option<String>,
-    memory_kib: u64,
+    pub(super) memory_kib: u64,
 }
 
 impl Row {
-    fn of(results: &Results, name: &str) -> Option<Self> {
+    pub(super) fn of(results: &Results, name: &str) -> Option<Self> {
         let timing = results.timings.iter().find(|timing| timing.name == name)?;
         let counts = results.counts.iter().find(|counts| counts.name == name)?;
         let (instructions, instructions_skipped) = match &counts.instructions {
@@ -120,76 +129,20 @@ impl Row {
 
 /// Medians of many at once.
 #[derive(Debug, Clone, Serialize)]
-struct AtOnce {
+pub(super) struct AtOnce {
     name: String,
-    wall_ms: f64,
+    pub(super) wall_ms: f64,
     cpu_ms: f64,
 }
 
 impl AtOnce {
-    fn of(together: &Together) -> Self {
+    pub(super) fn of(together: &Together) -> Self {
         Self {
             name: together.name.clone(),
             wall_ms: median(&together.wall_ms).unwrap_or(f64::NAN),
             cpu_ms: median(&together.cpu_ms).unwrap_or(f64::NAN),
         }
     }
-}
-
-/// A bound that a result must keep.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub(super) struct Gate {
-    pub(super) name: String,
-    pub(super) seen: String,
-    pub(super) holds: bool,
-}
-
-/// CPU time that one monitor of ours may take, in ms, on a machine where a process that does
-/// nothing takes no more than [`USUAL_FLOOR`].
-const MONITOR_CPU: f64 = 2.0;
-/// CPU time of `/bin/true` up to which the limit is taken as it stands. On a machine that is slower
-/// at starting processes, the limit grows in the same proportion: it bounds our work, not the
-/// kernel's.
-const USUAL_FLOOR: f64 = 1.2;
-
-fn monitor_limit(floor: f64) -> f64 {
-    MONITOR_CPU * (floor / USUAL_FLOOR).max(1.0)
-}
-
-/// Every gate of the bench.
-pub(super) fn gates(results: &Results) -> Vec<Gate> {
-    let mut gates = Vec::new();
-    let floor = Row::of(results, FLOOR).map(|row| row.cpu_ms);
-    for name in [MONITOR, PLAIN_MONITOR] {
-        let ours = Row::of(results, &label(name, Whose::Ours));
-        let (seen, holds) = match (&ours, floor) {
-            (Some(row), Some(floor)) => (
-                format!("{:.2} ms, limit {:.2} ms", row.cpu_ms, monitor_limit(floor)),
-                row.cpu_ms <= monitor_limit(floor),
-            ),
-            _ => ("not measured".to_owned(), false),
-        };
-        gates.push(Gate { name: format!("VirtualDomain {name}: CPU time, median"), seen, holds });
-        let children = ours.map(|row| row.children);
-        gates.push(Gate {
-            name: format!("VirtualDomain {name}: no child process"),
-            seen: children.map_or("not counted".to_owned(), |number| format!("{number} children")),
-            holds: children == Some(0),
-        });
-    }
-    let timings = results.timings.iter().map(|timing| (&timing.name, &timing.statuses));
-    let together = results.together.iter().map(|together| (&together.name, &together.statuses));
-    let strange: Vec<String> = timings
-        .chain(together)
-        .filter(|(_, statuses)| !statuses.iter().eq([&0]))
-        .map(|(name, statuses)| format!("{name} ended with {statuses:?}"))
-        .collect();
-    gates.push(Gate {
-        name: "every measured command succeeded, every time".to_owned(),
-        holds: strange.is_empty(),
-        seen: if strange.is_empty() { "yes".to_owned() } else { strange.join("; ") },
-    });
-    gates
 }
 
 /// The table as people read it.
@@ -249,6 +202,11 @@ pub(super) fn text(results: &Results) -> String {
             );
         }
     }
+    out.push('\n');
+    for timing in &results.frozen.timings {
+        let wall = median(&timing.wall_ms).unwrap_or(f64::NAN);
+        let _ = writeln!(out, "{:<34}{wall:>10.1}", timing.name);
+    }
     out += &notes(results);
     out += "\ngates\n";
     for gate in gates(results) {
@@ -273,9 +231,9 @@ fn notes(results: &Results) -> String {
         let _ = writeln!(
             out,
             "{FLOOR} itself takes {:.2} ms of CPU here, more than {USUAL_FLOOR} ms: this machine is slow \
-             or busy,\nand the monitor's limit grows in proportion, from {MONITOR_CPU} to {:.2} ms.",
+             or busy,\nand limits in milliseconds grow in proportion, {:.2} times.",
             floor.cpu_ms,
-            monitor_limit(floor.cpu_ms)
+            slowness(floor.cpu_ms)
         );
     }
     out
@@ -301,92 +259,4 @@ fn millions(number: u64) -> f64 {
 #[allow(clippy::cast_precision_loss, reason = "counts of one command")]
 fn float(number: u64) -> f64 {
     number as f64
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// A run in which ours took `cpu` ms with `children`, on a machine with this floor.
-    fn results(floor: f64, cpu: f64, children: u64) -> Results {
-        let timing = |name: String, cpu: f64| Timing {
-            name,
-            wall_ms: vec![cpu + 0.1; 3],
-            cpu_ms: vec![cpu; 3],
-            statuses: [0].into(),
-        };
-        let counted = |name: String, children| Counts {
-            name,
-            children,
-            execs: children + 1,
-            instructions: Instructions::Counted(1000),
-            ..Counts::default()
-        };
-        let ours = [MONITOR, PLAIN_MONITOR].map(|name| label(name, Whose::Ours));
-        let mut timings = vec![timing(FLOOR.to_owned(), floor)];
-        timings.extend(ours.clone().map(|name| timing(name, cpu)));
-        let mut counts = vec![counted(FLOOR.to_owned(), 0)];
-        counts.extend(ours.map(|name| counted(name, children)));
-        Results {
-            machine: Machine {
-                processors: 2,
-                kernel: "6.1".into(),
-                load_before: "0.1".into(),
-                load_after: "0.2".into(),
-            },
-            programs: String::new(),
-            node: "node1".into(),
-            rounds: 3,
-            at_once: 50,
-            timings,
-            counts,
-            together: Vec::new(),
-        }
-    }
-
-    fn failing(results: &Results) -> Vec<String> {
-        gates(results).into_iter().filter(|gate| !gate.holds).map(|gate| gate.name).collect()
-    }
-
-    #[test]
-    fn a_cheap_monitor_without_children_passes() {
-        assert_eq!(failing(&results(0.9, 1.9, 0)), Vec::<String>::new());
-    }
-
-    #[test]
-    fn a_dear_monitor_is_named() {
-        let names = failing(&results(0.9, 2.1, 0));
-        assert_eq!(names.len(), 2);
-        assert!(names[0].contains("monitor: CPU time"), "{names:?}");
-    }
-
-    #[test]
-    fn one_child_is_too_many() {
-        let names = failing(&results(0.9, 1.0, 1));
-        assert!(names.iter().all(|name| name.contains("no child process")), "{names:?}");
-        assert_eq!(names.len(), 2);
-    }
-
-    #[test]
-    fn a_slow_machine_moves_the_limit_in_proportion() {
-        assert_eq!(failing(&results(2.4, 3.9, 0)), Vec::<String>::new());
-        assert_eq!(failing(&results(2.4, 4.1, 0)).len(), 2);
-        assert!(text(&results(2.4, 3.9, 0)).contains("this machine is slow"));
-    }
-
-    #[test]
-    fn what_was_not_measured_does_not_pass() {
-        let mut nothing = results(0.9, 1.0, 0);
-        nothing.counts.clear();
-        assert_eq!(failing(&nothing).len(), 4);
-    }
-
-    #[test]
-    fn a_command_that_failed_once_fails_the_bench() {
-        let mut failed = results(0.9, 1.0, 0);
-        failed.timings[1].statuses = [0, 7].into();
-        let gates = gates(&failed);
-        let gate = gates.iter().find(|gate| !gate.holds).unwrap();
-        assert!(gate.seen.contains("monitor: ours ended with {0, 7}"), "{gate:?}");
-    }
 }

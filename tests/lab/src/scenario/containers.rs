@@ -1,14 +1,21 @@
 //! Scenarios that need no DRBD: two containers, the guest on a network block device of the host side.
 
-use super::{Scenario, Story, boots_since, claim, downtime, machines};
+mod guest;
+mod libvirtd;
+mod many;
+mod migration;
+mod nodes;
+
+use super::{Scenario, Story, claim, machines, written_once};
 use crate::cluster::Cluster;
+use crate::configuration::GUEST_UUID;
 use crate::failure::{Failure, Result};
-use crate::node::Switch;
+use crate::node::SHORT;
+use crate::programs;
 use crate::topology::Topology;
 use duet_oracle::judge::Outcome;
 use std::time::Duration;
 
-const SHORT: Duration = Duration::from_secs(60);
 const AGENT: &str = "/usr/lib/ocf/resource.d/rust/VirtualDomain";
 
 pub(super) fn table() -> Vec<Scenario> {
@@ -17,10 +24,16 @@ pub(super) fn table() -> Vec<Scenario> {
         topology: Topology::Containers,
         about,
         stock: None,
+        init: None,
         takes_over: false,
         spoils: false,
         bound: Duration::from_secs(240),
         run,
+    };
+    let migration = |name, about, run| Scenario {
+        stock: (!programs::ours_migrates())
+            .then_some(("VirtualDomain", "ours does not migrate yet")),
+        ..scenario(name, about, run)
     };
     vec![
         scenario("start", "from nothing to a guest that writes", start),
@@ -35,24 +48,51 @@ pub(super) fn table() -> Vec<Scenario> {
             machines::guest_killed,
         ),
         scenario(
+            "guest-crashes",
+            "QEMU crashes, then the guest panics; it starts again where it was",
+            guest::crashes,
+        ),
+        scenario(
+            "disk-fails",
+            "the guest is paused by an I/O error; its monitor fails and the cluster recovers it",
+            guest::disk_fails,
+        ),
+        scenario(
+            "disk-fails-ignored",
+            "the same with paused_by_error=ignore: it stays until somebody resumes it",
+            guest::disk_fails_ignored,
+        ),
+        scenario(
+            "cold-move",
+            "`crm resource move` of a guest that is not to migrate",
+            migration::cold,
+        ),
+        scenario("standby", "the active node goes to standby and comes back", nodes::standby),
+        scenario(
+            "libvirtd-frozen",
+            "libvirtd of the active node stops answering; the guest does not notice, and moves without fencing",
+            libvirtd::frozen,
+        ),
+        scenario(
+            "libvirtd-stopped",
+            "libvirtd of the active node is stopped; the guest does not notice, and moves without fencing",
+            libvirtd::stopped,
+        ),
+        scenario("many-moved", "20 guests leave a node at once", many::standby),
+        scenario(
             "node-killed",
             "the active node dies, is fenced, and its guest starts in the other",
-            node_killed,
+            nodes::node_killed,
         ),
         scenario(
             "node-frozen",
             "the active node stops answering, is fenced and rebooted",
-            node_frozen,
+            nodes::node_frozen,
         ),
         scenario(
             "corosync-killed",
             "the active node's corosync is killed; the node must be fenced before its guest starts elsewhere",
-            corosync_killed,
-        ),
-        scenario(
-            "libvirtd-frozen",
-            "libvirtd of the active node stops answering; the guest does not notice, and moves without fencing",
-            libvirtd_frozen,
+            nodes::corosync_killed,
         ),
         Scenario {
             spoils: true,
@@ -63,13 +103,38 @@ pub(super) fn table() -> Vec<Scenario> {
             )
         },
         Scenario {
-            stock: Some(("VirtualDomain", "ours does not migrate yet")),
+            spoils: true,
             ..scenario(
-                "live-migration",
-                "`crm resource move` of a running guest, which must not notice",
-                live_migration,
+                "watch-control",
+                "a second copy of the guest runs, silently: the watch must say so",
+                watch_control,
             )
         },
+        migration(
+            "live-migration",
+            "`crm resource move` of a running guest there and back, which must not notice",
+            migration::live,
+        ),
+        migration(
+            "migration-without-definition",
+            "a migration to a node that lacks the guest's configuration",
+            migration::without_definition,
+        ),
+        migration(
+            "migration-refused",
+            "a migration to a node whose libvirt refuses the guest",
+            migration::refused,
+        ),
+        migration(
+            "migration-not-converging",
+            "a migration that can never end, given up in time",
+            migration::not_converging,
+        ),
+        migration(
+            "migration-target-dies",
+            "the target of a migration loses power half-way",
+            migration::target_dies,
+        ),
         Scenario {
             bound: Duration::from_secs(5),
             ..scenario("_hang", "never ends by itself: shows that the bound does", hang)
@@ -135,129 +200,6 @@ const TESTER: &str = "<domain type='qemu'>
 </domain>
 ";
 
-fn node_killed(cluster: &Cluster) -> Result<Story> {
-    let active = cluster.steady()?;
-    let other = cluster.other(&active)?.name.clone();
-    let zero = cluster.journal.mark(&format!("{active} killed"));
-    cluster.lab.node(&active)?.cut_power()?;
-    let first = cluster.writing_on(&other, zero, SHORT)?;
-    fenced(cluster, &other, &active)?;
-    cluster.lab.node(&active)?.boot()?;
-    cluster.steady()?;
-    Ok(Story::at(zero)
-        .figure("kill to first write", first - zero)
-        .figure("downtime", downtime(cluster, zero)?))
-}
-
-fn node_frozen(cluster: &Cluster) -> Result<Story> {
-    let active = cluster.steady()?;
-    let other = cluster.other(&active)?.name.clone();
-    let node = cluster.lab.node(&active)?;
-    let before = node.instance()?;
-    let zero = cluster.journal.mark(&format!("{active} frozen"));
-    node.processors(Switch::Off)?;
-    let first = cluster.writing_on(&other, zero, SHORT)?;
-    fenced(cluster, &other, &active)?;
-    // The fence daemon kills it and boots it again: another instance, back in the cluster.
-    duet_oracle::eventually(SHORT, "the frozen node to be rebooted", || match node.instance() {
-        Ok(now) if now != before && now != "-" => Ok(()),
-        Ok(now) => Err(format!("instance {now}, {before} before")),
-        Err(error) => Err(error.to_string()),
-    })?;
-    let still = cluster.steady()?;
-    claim(still == other, || format!("the guest went back to {still}"))?;
-    Ok(Story::at(zero)
-        .figure("freeze to first write", first - zero)
-        .figure("downtime", downtime(cluster, zero)?))
-}
-
-fn corosync_killed(cluster: &Cluster) -> Result<Story> {
-    let active = cluster.steady()?;
-    let other = cluster.other(&active)?.name.clone();
-    let zero = cluster.journal.mark(&format!("corosync killed in {active}"));
-    // The guest goes on there, with nobody to look after it: only fencing makes a start elsewhere safe.
-    cluster.lab.node(&active)?.daemon("corosync", "KILL")?;
-    let first = cluster.writing_on(&other, zero, SHORT)?;
-    fenced(cluster, &other, &active)?;
-    cluster.steady()?;
-    Ok(Story::at(zero)
-        .figure("kill to first write", first - zero)
-        .figure("downtime", downtime(cluster, zero)?))
-}
-
-fn libvirtd_frozen(cluster: &Cluster) -> Result<Story> {
-    let active = cluster.steady()?;
-    let other = cluster.other(&active)?.name.clone();
-    let node = cluster.lab.node(&active)?;
-    let (before, fencings) = (node.instance()?, fencings(cluster, &other, &active)?);
-    let frozen = cluster.journal.mark(&format!("libvirtd frozen in {active}"));
-    node.daemon("libvirtd", "STOP")?;
-    let moved: Result<_> = (|| {
-        // Monitors are 10 s apart: two of them at least fall into this, and their recovery would be over.
-        std::thread::sleep(Duration::from_secs(25));
-        let at = cluster.writing_since(cluster.journal.now(), SHORT)?;
-        claim(at == active && boots_since(cluster, frozen) == 0, || {
-            format!("the guest was started again, on {at}")
-        })?;
-        let failed = node.sh("crm_mon -1", "looking for failures")?;
-        claim(!failed.contains("vm1_"), || format!("an operation failed:\n{failed}"))?;
-        let zero = cluster.journal.mark(&format!("crm node standby {active}"));
-        node.sh(&format!("crm node standby {active}"), "putting the node in standby")?;
-        let first = cluster.writing_on(&other, zero, SHORT)?;
-        Ok((zero, first))
-    })();
-    // Whatever happened, a frozen daemon would spoil the scenarios to come.
-    let thawed = node.daemon("libvirtd", "CONT");
-    let (zero, first) = moved?;
-    thawed?;
-    cluster.journal.mark(&format!("libvirtd goes on in {active}"));
-    node.sh(&format!("crm node online {active}"), "ending the standby")?;
-    let still = cluster.steady()?;
-    claim(still == other, || format!("the guest went back to {still}"))?;
-    let after = node.instance()?;
-    claim(after == before, || format!("{active} was rebooted: instance {after}, {before} before"))?;
-    let now = self::fencings(cluster, &other, &active)?;
-    claim(now == fencings, || format!("{active} was fenced:\n{now}"))?;
-    Ok(Story::at(zero)
-        .figure("standby to first write", first - zero)
-        .figure("downtime", downtime(cluster, zero)?))
-}
-
-/// Pacemaker's record of fencing `target`.
-fn fencings(cluster: &Cluster, witness: &str, target: &str) -> Result<String> {
-    cluster
-        .lab
-        .node(witness)?
-        .sh(&format!("stonith_admin --history {target}"), "reading the fencing history")
-}
-
-/// Pacemaker's own record says that the node was fenced, successfully.
-fn fenced(cluster: &Cluster, witness: &str, target: &str) -> Result<()> {
-    let history = fencings(cluster, witness, target)?;
-    claim(history.contains("was able to") || history.contains("succe"), || {
-        format!("no fencing of {target}: {history}")
-    })
-}
-
-fn live_migration(cluster: &Cluster) -> Result<Story> {
-    let active = cluster.steady()?;
-    let other = cluster.other(&active)?.name.clone();
-    let node = cluster.lab.node(&active)?;
-    let zero = cluster.journal.mark(&format!("crm resource move vm1 {other}"));
-    node.sh(&format!("crm resource move vm1 {other}"), "moving the guest")?;
-    let first = cluster.writing_on(&other, zero, SHORT)?;
-    node.sh("crm resource clear vm1", "clearing the move")?;
-    let still = cluster.steady()?;
-    claim(still == other, || format!("the guest went back to {still}"))?;
-    // The guest says B whenever it boots. It did not: it is the same one, counting on.
-    claim(boots_since(cluster, zero) == 0, || {
-        "the guest was started again, not migrated".to_owned()
-    })?;
-    Ok(Story::at(zero)
-        .figure("command to first write", first - zero)
-        .figure("downtime", downtime(cluster, zero)?))
-}
-
 /// The oracle's negative control on real parts: stop the guest, put back a disk that lacks its last
 /// acknowledged writes, start it again.
 fn oracle_control(cluster: &Cluster) -> Result<Story> {
@@ -287,6 +229,28 @@ fn oracle_control(cluster: &Cluster) -> Result<Story> {
         format!("The oracle did not see the loss: {verdict}")
     })?;
     Ok(Story::at(zero))
+}
+
+/// The negative control of the watch over processes: a second copy of the guest that neither writes
+/// nor speaks, which the oracle cannot notice and Pacemaker does not.
+fn watch_control(cluster: &Cluster) -> Result<Story> {
+    super::intact(cluster)?;
+    let active = cluster.steady()?;
+    let other = cluster.other(&active)?;
+    let copy = format!(
+        "<domain type='qemu'><name>copy</name><uuid>{GUEST_UUID}</uuid><memory unit='MiB'>16</memory>\
+         <os><type arch='x86_64' machine='pc'>hvm</type></os>\
+         <devices><emulator>/usr/bin/qemu-system-x86_64</emulator></devices></domain>"
+    );
+    other.put("/root/copy.xml", &copy)?;
+    let zero = cluster.journal.mark(&format!("a copy of the guest is started in {}", other.name));
+    other.sh("virsh -q -c qemu:///system create /root/copy.xml", "starting a copy")?;
+    let watch = cluster.watch.as_ref().ok_or_else(|| Failure::broken("Nobody watches"))?;
+    let found = duet_oracle::eventually(SHORT, "the watch to see both", || {
+        watch.findings().0.first().cloned().ok_or("nothing found")
+    })?;
+    written_once(&cluster.verdict())?;
+    Ok(Story::at(zero).figure("found after", found.at - zero))
 }
 
 fn hang(cluster: &Cluster) -> Result<Story> {

@@ -1,9 +1,13 @@
 //! Scenarios that need DRBD's kernel module: two QEMU machines, the guest on the replicated disk.
 
+mod shutdown;
+
+use super::checks::{forget_failures, restarted};
 use super::{Scenario, Story, boots_since, claim, downtime};
 use crate::cluster::Cluster;
 use crate::failure::Result;
 use crate::node::{Cable, SHORT, Switch};
+use crate::node_files::Init;
 use crate::topology::Topology;
 use std::time::Duration;
 
@@ -15,6 +19,7 @@ pub(super) fn table() -> Vec<Scenario> {
         topology: Topology::Machines,
         about,
         stock: None,
+        init: None,
         takes_over,
         spoils: false,
         bound: MINUTES(6),
@@ -52,6 +57,16 @@ pub(super) fn table() -> Vec<Scenario> {
             guest_killed,
         ),
         scenario("move", "a planned `crm resource move`, then `clear`", false, planned_move),
+        Scenario {
+            init: Some(Init::Systemd),
+            bound: MINUTES(10),
+            ..scenario(
+                "host-shutdown",
+                "`systemctl poweroff` of the active node: its guest goes before libvirtd does",
+                false,
+                shutdown::poweroff,
+            )
+        },
     ]
 }
 
@@ -145,18 +160,8 @@ pub(super) fn guest_killed(cluster: &Cluster) -> Result<Story> {
     let node = cluster.lab.node(&active)?;
     let zero = cluster.journal.mark(&format!("guest's process killed in {active}"));
     node.sh("kill -9 $(cat /run/libvirt/qemu/vm1.pid)", "killing the guest's process")?;
-    let boots = || boots_since(cluster, zero);
-    duet_oracle::eventually(MINUTES(3), "the guest to boot again", || {
-        if boots() > 0 { Ok(()) } else { Err("no boot") }
-    })?;
-    let first = cluster.writing_on(
-        &active,
-        cluster.verdict().boots.last().map_or(zero, |boot| boot.at),
-        MINUTES(1),
-    )?;
-    claim(boots() == 1, || format!("the guest booted {} times", boots()))?;
-    // Pacemaker counts the failure; a clean slate for whoever comes next.
-    node.sh("crm_resource --cleanup -r vm1 >/dev/null 2>&1", "clearing the failure count")?;
+    let first = restarted(cluster, &active, zero)?;
+    forget_failures(node)?;
     Ok(Story::at(zero)
         .figure("kill to first write", first - zero)
         .figure("downtime", downtime(cluster, zero)?))

@@ -1,0 +1,120 @@
+//! What many scenarios do and claim in the same way.
+
+use super::{boots_since, claim};
+use crate::cluster::Cluster;
+use crate::failure::{Failure, Result};
+use crate::node::{Node, SHORT};
+use std::time::Duration;
+
+const MINUTES: fn(u64) -> Duration = |minutes| Duration::from_secs(60 * minutes);
+
+/// Nobody is fenced: the instances of all nodes and Pacemaker's fencing history, before and after.
+pub(super) struct Calm {
+    seen: Vec<String>,
+}
+
+impl Calm {
+    pub(super) fn before(cluster: &Cluster) -> Result<Self> {
+        Ok(Self { seen: Self::look(cluster)? })
+    }
+
+    /// Claims that it stayed so.
+    pub(super) fn kept(&self, cluster: &Cluster) -> Result<()> {
+        let now = Self::look(cluster)?;
+        claim(now == self.seen, || {
+            format!("a node was fenced or rebooted: {now:?}, before: {:?}", self.seen)
+        })
+    }
+
+    fn look(cluster: &Cluster) -> Result<Vec<String>> {
+        let mut seen = Vec::new();
+        for node in &cluster.lab.nodes {
+            seen.push(format!("{} is instance {}", node.name, node.instance()?));
+        }
+        let first = &cluster.lab.nodes[0];
+        seen.push(
+            first.sh("stonith_admin --history '*' 2>&1 || :", "reading the fencing history")?,
+        );
+        Ok(seen)
+    }
+}
+
+/// Pacemaker's own record says that the node was fenced, successfully.
+pub(super) fn fenced(cluster: &Cluster, witness: &str, target: &str) -> Result<()> {
+    let witness = cluster.lab.node(witness)?;
+    duet_oracle::eventually(SHORT, &format!("the fencing of {target}"), || {
+        let script = format!("stonith_admin --history {target}");
+        let history = witness.run(&script, SHORT).map_err(|error| error.to_string())?.stdout;
+        if history.contains("was able to") || history.contains("succe") {
+            Ok(())
+        } else {
+            Err(history)
+        }
+    })?;
+    Ok(())
+}
+
+/// Waits until the guest has booted on this node again after `zero` and writes; says when the first
+/// write came. It must be one boot.
+pub(super) fn restarted(cluster: &Cluster, active: &str, zero: Duration) -> Result<Duration> {
+    let boots = || boots_since(cluster, zero);
+    duet_oracle::eventually(MINUTES(3), "the guest to boot again", || {
+        if boots() > 0 { Ok(()) } else { Err("no boot") }
+    })?;
+    let booted = cluster.verdict().boots.last().map_or(zero, |boot| boot.at);
+    let first = cluster.writing_on(active, booted, MINUTES(1))?;
+    claim(boots() == 1, || format!("the guest booted {} times", boots()))?;
+    Ok(first)
+}
+
+/// Pacemaker has failures on record; whoever comes next begins with a clean slate. It looks at
+/// everything anew before it forgets, and that is waited for: what happens meanwhile would be found by a
+/// probe instead of a monitor.
+pub(super) fn forget_failures(node: &Node) -> Result<()> {
+    node.sh("crm_resource --cleanup >/dev/null 2>&1", "clearing the failures")?;
+    settled(node)
+}
+
+/// Waits until Pacemaker has nothing left to do.
+pub(super) fn settled(node: &Node) -> Result<()> {
+    node.run("crm_resource --wait --timeout=120", MINUTES(3))?
+        .success("waiting for the cluster to settle")
+        .map(drop)
+}
+
+/// What Pacemaker shows of failed operations.
+pub(super) fn failures(node: &Node) -> Result<String> {
+    let seen = node.sh("crm_mon -1", "looking for failures")?;
+    Ok(seen
+        .split_once("Failed Resource Actions:")
+        .map(|(_, rest)| rest.trim().to_owned())
+        .unwrap_or_default())
+}
+
+/// Does something while the guest's resource has another parameter. The guest may be restarted by the
+/// change and by its end.
+pub(super) fn with_parameter<T>(
+    cluster: &Cluster,
+    name: &str,
+    value: &str,
+    during: impl FnOnce() -> Result<T>,
+) -> Result<T> {
+    let node = &cluster.lab.nodes[0];
+    node.sh(&format!("crm resource param vm1 set {name} {value}"), "setting a parameter")?;
+    settled(node)?;
+    cluster.steady()?;
+    let done = during()?;
+    node.sh(&format!("crm resource param vm1 delete {name}"), "removing a parameter")?;
+    settled(node)?;
+    cluster.steady()?;
+    Ok(done)
+}
+
+/// Where the guest's processes are, as the watch sees them.
+pub(super) fn processes(cluster: &Cluster) -> Result<Vec<(String, bool)>> {
+    let watch = cluster
+        .watch
+        .as_ref()
+        .ok_or_else(|| Failure::broken("The guests of this lab cannot be watched"))?;
+    Ok(watch.processes(crate::configuration::GUEST_UUID))
+}
