@@ -67,8 +67,15 @@ fn a_script_that_hangs_is_ended_with_what_it_started() {
     assert!(ran.reason().starts_with("Monitor script hangs: hangs did not end within"), "{ran:?}");
     assert!(ran.took < Duration::from_millis(3900), "{ran:?}");
     assert_eq!(stage.lines("calls"), ["term"], "asked first, and nothing after it");
-    let last = &stage.lines("pid")[0];
-    assert!(!std::path::Path::new("/proc").join(last).exists(), "what it started is gone, too");
+    // One that has ended has no arguments, whether it has been reaped or not.
+    let arguments = format!("/proc/{}/cmdline", stage.lines("pid")[0]);
+    let is_there = || std::fs::read(&arguments).is_ok_and(|text| !text.is_empty());
+    for _ in 0..50 {
+        if is_there() {
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+    assert!(!is_there(), "what it started is gone, too");
 }
 
 #[test]
