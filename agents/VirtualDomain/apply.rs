@@ -14,6 +14,8 @@ use duet_ocf::{AfterFailure, ExitCode, Turn};
 
 use crate::{config::Config, decide::Step, memory, observe, upkeep};
 
+mod images;
+
 /// A step that failed.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
@@ -40,6 +42,14 @@ pub(crate) enum Error {
         step: String,
         /// Why.
         source: duet_host::Error,
+    },
+    /// The files of a memory image could not be changed.
+    #[error("Could not {step}")]
+    Image {
+        /// What was tried.
+        step: String,
+        /// Why.
+        source: io::Error,
     },
     /// The identity could not be remembered.
     #[error("Could not remember which domain runs here")]
@@ -68,12 +78,19 @@ pub(crate) fn after_failure(step: &Step, error: &Error) -> AfterFailure {
     match step {
         // libvirt's own no is final; a connection that broke says nothing about the domain.
         Step::Create { .. } | Step::Undefine(_) if refused => AfterFailure::End,
-        Step::Undefine(_) => AfterFailure::End,
+        Step::Undefine(_) | Step::SetImageAside { .. } => AfterFailure::End,
+        // libvirt's no leaves the definition to start from. Anything else may still become a running guest.
+        Step::Restore { .. } if !refused => AfterFailure::End,
         // On the way down, what counts is whether the domain is still there; and book-keeping never
         // decides whether a guest runs.
         Step::Create { .. }
         | Step::RequestShutdown { .. }
         | Step::Destroy(_)
+        | Step::Save { .. }
+        | Step::AbortSave(_)
+        | Step::Restore { .. }
+        | Step::Seal(_)
+        | Step::RemoveImage(_)
         | Step::EndProcess { .. }
         | Step::Remember(_)
         | Step::Forget(_)
@@ -104,11 +121,7 @@ pub(crate) fn apply(
                 })
                 .map_err(failed)?;
             if *leaves_memory_image {
-                turn.warning(format!(
-                    "libvirt keeps a memory image of an earlier run of domain {name}; it is stale now, and resuming it would \
-                     damage the disks: virsh managedsave-remove {}",
-                    domain.uuid
-                ));
+                warn_of_managed_save(name, turn);
             }
             turn.info(format!("Started domain {name} ({})", domain.uuid));
         }
@@ -122,14 +135,21 @@ pub(crate) fn apply(
                 domain.name, domain.uuid
             ));
         }
-        Step::RequestShutdown { domain, limit } => {
-            with(config, *limit, |libvirt| libvirt.request_shutdown(domain)).map_err(failed)?;
+        Step::RequestShutdown { domain, how, limit } => {
+            with(config, *limit, |libvirt| libvirt.request_shutdown_with(domain, *how))
+                .map_err(failed)?;
             turn.info(format!("Asked domain {} to shut down", domain.name));
         }
         Step::Destroy(domain) => {
             with(config, limit, |libvirt| libvirt.destroy(domain)).map_err(failed)?;
             turn.info(format!("Destroyed domain {}", domain.name));
         }
+        Step::Save { .. }
+        | Step::AbortSave(_)
+        | Step::Seal(_)
+        | Step::Restore { .. }
+        | Step::SetImageAside { .. }
+        | Step::RemoveImage(_) => images::apply(config, step, turn)?,
         Step::EndProcess { process, name, kill } => {
             let signal = if *kill { Signal::SIGKILL } else { Signal::SIGTERM };
             let sent = Table::default().signal(*process, signal);
@@ -151,6 +171,13 @@ pub(crate) fn apply(
         Step::Upkeep(task) => upkeep::apply(config, task, turn)?,
     }
     Ok(())
+}
+
+fn warn_of_managed_save(name: &str, turn: &mut Turn<'_>) {
+    turn.warning(format!(
+        "libvirt keeps a memory image of an earlier run of domain {name}; it is stale now, and resuming it would \
+         damage the disks: virsh managedsave-remove {name}"
+    ));
 }
 
 fn with(

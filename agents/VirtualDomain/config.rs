@@ -4,10 +4,10 @@
 use std::path::PathBuf;
 
 use duet_domain::OnPausedByError;
-use duet_libvirt_rpc::Driver;
+use duet_libvirt_rpc::{Driver, ShutdownFlags};
 use duet_ocf::{ExitCode, Refusal, Request, Strictness, Values};
 
-use crate::upkeep::Options;
+use crate::{shutdown_mode, snapshot::Snapshot, upkeep::Options};
 
 /// Where resource agents keep what has to last until the next boot.
 const STATE_DIRECTORY: &str = "/run/resource-agents";
@@ -25,6 +25,12 @@ pub(crate) struct Config {
     pub(crate) force_stop: bool,
     /// What to make of a guest paused by an error.
     pub(crate) paused_by_error: OnPausedByError,
+    /// How to ask the guest.
+    pub(crate) shutdown_mode: ShutdownFlags,
+    /// Where memory images go, if they do.
+    pub(crate) snapshot: Option<Snapshot>,
+    /// What a lenient reading does not consider, and why.
+    pub(crate) set_aside: Vec<String>,
     /// Where the identity is remembered while the domain runs.
     pub(crate) memory: PathBuf,
     /// What is looked after beside the guest.
@@ -50,11 +56,37 @@ impl Config {
             Some("ignore") => OnPausedByError::Ignore,
             _ => OnPausedByError::Fail,
         };
+        let mut set_aside = Vec::new();
+        let mut refuse = |reason: String| match request.action.strictness() {
+            Strictness::Strict => Err(Refusal::other(ExitCode::Configured, reason)),
+            Strictness::Lenient => {
+                set_aside.push(reason);
+                Ok(())
+            }
+        };
+        let mut shutdown_mode = ShutdownFlags::ANY;
+        match values.text("shutdown_mode").map(shutdown_mode::parse) {
+            Some(Ok(flags)) => shutdown_mode = flags,
+            Some(Err(why)) => refuse(why)?,
+            None => {}
+        }
+        let force_stop = values.boolean("force_stop");
+        let mut snapshot = values.text("snapshot").map(|directory| Snapshot {
+            directory: PathBuf::from(directory).components().collect(),
+            is_shared: values.boolean("snapshot_is_shared"),
+        });
+        if let Some(why) = snapshot.as_ref().and_then(|it| complaint(it, driver, force_stop)) {
+            refuse(why)?;
+            snapshot = None;
+        }
         Ok(Self {
             definition,
             uri,
             driver,
-            force_stop: values.boolean("force_stop"),
+            force_stop,
+            shutdown_mode,
+            snapshot,
+            set_aside,
             paused_by_error,
             memory: remembered(request, "identity"),
             upkeep: Options::read(
@@ -64,6 +96,23 @@ impl Config {
                 remembered(request, "utilization"),
             ),
         })
+    }
+}
+
+/// Why memory images cannot be had in this configuration.
+fn complaint(snapshot: &Snapshot, driver: Driver, force_stop: bool) -> Option<String> {
+    let directory = &snapshot.directory;
+    if !directory.is_absolute() {
+        Some(format!("snapshot={directory:?}: not an absolute path"))
+    } else if force_stop {
+        // Whoever orders the end at once gets it.
+        Some(format!(
+            "snapshot={directory:?} with force_stop: a domain is either saved or ended at once"
+        ))
+    } else if driver == Driver::Qemu {
+        None
+    } else {
+        Some(format!("snapshot={directory:?}: only qemu:///system can save memory"))
     }
 }
 
@@ -132,9 +181,9 @@ mod tests {
     #[test]
     fn what_is_not_implemented_yet_is_refused_where_it_matters_and_nowhere_else() {
         for (name, value) in [
-            ("snapshot", "/srv"),
+            ("copyindirs", "/srv"),
             ("migration_transport", "ssh"),
-            ("shutdown_mode", "agent"),
+            ("backingfile", "/srv/base.qcow2"),
             ("migrateport", "49152"),
             ("start_resources", "true"),
         ] {
@@ -162,6 +211,29 @@ mod tests {
                 assert!(read(action, &[XML, (name, value)]).is_ok(), "{name} in {action}");
             }
         }
+    }
+
+    #[test]
+    fn what_cannot_be_saved_or_asked_is_refused_by_name_and_otherwise_not_considered() {
+        let images = ("snapshot", "/srv/images");
+        for (what, parameters) in [
+            ("snapshot", &[("snapshot", "images")][..]),
+            ("force_stop", &[images, ("force_stop", "true")]),
+            ("qemu:///system", &[images, ("hypervisor", "lxc:///")]),
+            ("gently", &[("shutdown_mode", "gently")]),
+        ] {
+            let all = [&[XML][..], parameters].concat();
+            for action in [Action::Start, Action::ValidateAll] {
+                let refusal = read(action, &all).unwrap_err();
+                assert_eq!(refusal.exit_code(), ExitCode::Configured, "{what}");
+                assert!(refusal.to_string().contains(what), "{refusal}");
+            }
+            let config = read(Action::Stop, &all).unwrap();
+            assert_eq!((config.snapshot, config.shutdown_mode), (None, ShutdownFlags::ANY));
+            assert!(config.set_aside[0].contains(what), "{:?}", config.set_aside);
+        }
+        let config = read(Action::Start, &[XML, images]).unwrap();
+        assert!(config.snapshot.is_some_and(|it| !it.is_shared));
     }
 
     #[test]

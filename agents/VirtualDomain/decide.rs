@@ -3,6 +3,7 @@
 //! process table in which no process is the guest's.
 
 mod monitor;
+mod snapshot;
 mod start;
 mod stop;
 #[cfg(test)]
@@ -13,13 +14,14 @@ mod without;
 use std::{fmt, time::Duration};
 
 use duet_host::processes::Process;
-use duet_libvirt_rpc::DomainRef;
+use duet_libvirt_rpc::{DomainRef, ShutdownFlags};
 use duet_ocf::{Action, ExitCode, Next, Progress, Request};
 
 use crate::{
     config::Config,
     observe::{Document, Domain, Identity, Observation, Silence},
     process::Processes,
+    snapshot::Role,
     upkeep::Task,
 };
 
@@ -39,9 +41,40 @@ pub(crate) enum Step {
     RequestShutdown {
         /// Which.
         domain: DomainRef,
+        /// In which ways.
+        how: ShutdownFlags,
         /// How long the request itself may take.
         limit: Duration,
     },
+    /// Save its memory, which ends it.
+    Save {
+        /// Which.
+        domain: DomainRef,
+        /// How long that may take.
+        limit: Duration,
+    },
+    /// Have libvirt give up saving it.
+    AbortSave(DomainRef),
+    /// Make the image that a save of this domain has completed the one to start from.
+    Seal(String),
+    /// Start the domain from its memory image.
+    Restore {
+        /// Its name.
+        name: String,
+        /// As in [`Step::Create`].
+        leaves_memory_image: bool,
+    },
+    /// Take a memory image out of the way.
+    SetImageAside {
+        /// The domain's name.
+        name: String,
+        /// Which image.
+        role: Role,
+        /// Why it is not restored.
+        why: String,
+    },
+    /// Remove the memory image that this domain was restored from.
+    RemoveImage(String),
     /// End it.
     Destroy(DomainRef),
     /// End the guest's own process, where libvirt cannot be asked to.
@@ -71,6 +104,14 @@ impl fmt::Display for Step {
             Self::RequestShutdown { domain, .. } => {
                 write!(out, "ask domain {} to shut down", domain.name)
             }
+            Self::Save { domain, .. } => write!(out, "save the memory of domain {}", domain.name),
+            Self::AbortSave(domain) => write!(out, "give up saving domain {}", domain.name),
+            Self::Seal(name) => write!(out, "keep the memory image of domain {name}"),
+            Self::Restore { name, .. } => write!(out, "restore domain {name}"),
+            Self::SetImageAside { name, .. } => {
+                write!(out, "set a memory image of domain {name} aside")
+            }
+            Self::RemoveImage(name) => write!(out, "remove the memory image of domain {name}"),
             Self::Destroy(domain) => write!(out, "destroy domain {}", domain.name),
             Self::EndProcess { process, name, kill } => {
                 let how = if *kill { "kill" } else { "end" };

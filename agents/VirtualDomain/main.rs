@@ -6,7 +6,10 @@ mod config;
 mod decide;
 mod memory;
 mod observe;
+mod place;
 mod process;
+mod shutdown_mode;
+mod snapshot;
 mod spec;
 mod upkeep;
 mod utilization;
@@ -23,6 +26,7 @@ use crate::{
     decide::Step,
     observe::{Answer, Document, Observation, Silence},
     process::Processes,
+    snapshot::Seen,
 };
 
 /// The look after the deadline, whose answer still counts, takes from the loop's reserve (never below 100 ms); a
@@ -43,10 +47,14 @@ struct VirtualDomain {
     xml: Option<String>,
     /// Whether the log has been told about an unusable definition or memory.
     complained: bool,
+    /// Whether the log has been told what this stop does not do.
+    warned: bool,
     /// Since when libvirt has not been answering.
     silent_since: Option<Duration>,
     /// Whether it let a question wait for too long.
     is_frozen: bool,
+    /// The domain whose memory was to be saved.
+    saved: Option<String>,
     /// The guest's process, if libvirt could not be asked and there is one.
     process: Option<Process>,
 }
@@ -86,7 +94,8 @@ impl Agent for VirtualDomain {
     ) -> Result<Observation, apply::Error> {
         let began = turn.now();
         let limit = self.time_for_libvirt(config, request.action, turn.remaining());
-        let (mut seen, xml) = observe::look(config, request.action, limit, self.process);
+        let (mut seen, xml) =
+            observe::look(config, request.action, limit, self.process, self.saved.as_deref());
         self.xml = xml;
         match &mut seen.libvirt {
             Answer::None { silent, silence, why } => {
@@ -101,6 +110,18 @@ impl Agent for VirtualDomain {
             }
             Answer::NotAsked | Answer::Known { .. } => {
                 (self.silent_since, self.is_frozen) = (None, false);
+            }
+        }
+        if request.action == Action::Stop && !self.warned {
+            self.warned = true;
+            let unfit = match &seen.snapshot {
+                Seen::Unfit(why) => Some(format!("{why}; the memory is not saved")),
+                Seen::NotAsked | Seen::Fit | Seen::Images(_) => None,
+            };
+            let ignored =
+                config.set_aside.iter().map(|why| format!("{why}; not considered in stop"));
+            for why in ignored.chain(unfit) {
+                turn.warning(why);
             }
         }
         // Where it is not the outcome anyway: somebody should look before the next start.
@@ -134,6 +155,9 @@ impl Agent for VirtualDomain {
         step: Step,
         turn: &mut Turn<'_>,
     ) -> Result<(), apply::Error> {
+        if let Step::Save { domain, .. } = &step {
+            self.saved = Some(domain.name.clone());
+        }
         apply::apply(config, self.xml.as_deref(), &step, turn)
     }
 

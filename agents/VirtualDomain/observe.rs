@@ -15,6 +15,7 @@ use crate::{
     config::Config,
     memory,
     process::{self, Processes},
+    snapshot::{Image, Role, Seen},
     upkeep::{self, Upkeep},
 };
 
@@ -117,6 +118,8 @@ pub(crate) struct Observation {
     pub(crate) processes: Processes,
     /// What there is to do beside the guest.
     pub(crate) upkeep: Upkeep,
+    /// What is known about memory images.
+    pub(crate) snapshot: Seen,
 }
 
 impl Observation {
@@ -138,13 +141,14 @@ impl Domain {
     }
 }
 
-/// Looks once; libvirt has `limit` to answer. `before` is the guest's process as an earlier look found it. Returns
-/// the definition's bytes too, so that a start uses exactly what was judged.
+/// Looks once; libvirt has `limit` to answer. `before` is the guest's process as an earlier look found it, `saved` the name
+/// of the domain that was to be saved meanwhile. Returns the definition's bytes too, so that a start uses exactly what was judged.
 pub(crate) fn look(
     config: &Config,
     action: Action,
     limit: Duration,
     before: Option<Process>,
+    saved: Option<&str>,
 ) -> (Observation, Option<String>) {
     let (document, text) = read_definition(&config.definition);
     let (remembered, unclear) = match memory::recall(config) {
@@ -158,10 +162,12 @@ pub(crate) fn look(
         Action::Start => text.is_none(),
         _ => wanted.is_empty(),
     };
+    let mut snapshot = look_for_images(config, action, &document, saved);
     let (libvirt, size) = if needless {
         (Answer::NotAsked, None)
     } else {
-        ask(config, &wanted, action == Action::Start, limit).unwrap_or_else(|error| {
+        let starting = action == Action::Start;
+        ask(config, &wanted, starting, limit, &mut snapshot).unwrap_or_else(|error| {
             let silence = Silence::of(&error);
             let why = chain(&error);
             (Answer::None { silence, why, silent: Duration::ZERO }, None)
@@ -174,7 +180,7 @@ pub(crate) fn look(
         Answer::None { .. } | Answer::NotAsked | Answer::Known { .. } => Processes::NotLooked,
     };
     let upkeep = upkeep::look(config, action, size);
-    (Observation { document, remembered, unclear, libvirt, processes, upkeep }, text)
+    (Observation { document, remembered, unclear, libvirt, processes, upkeep, snapshot }, text)
 }
 
 fn read_definition(path: &Path) -> (Document, Option<String>) {
@@ -206,6 +212,7 @@ fn ask(
     wanted: &[&Identity],
     starting: bool,
     limit: Duration,
+    snapshot: &mut Seen,
 ) -> Result<(Answer, Option<DomainInfo>), LibvirtError> {
     let mut client = connect(config, limit)?;
     let answer = find(&mut client, wanted, starting)?;
@@ -218,8 +225,55 @@ fn ask(
         }
         Answer::Known { .. } | Answer::None { .. } | Answer::NotAsked => None,
     };
+    if let (true, Some(identity), Seen::Images(images)) = (starting, wanted.last(), snapshot) {
+        if images.ready == Image::Complete {
+            images.ready = whose(&mut client, config, identity)?;
+        }
+    }
     client.close();
     Ok((answer, size))
+}
+
+/// The images matter before a start, and after a save.
+fn look_for_images(
+    config: &Config,
+    action: Action,
+    document: &Document,
+    saved: Option<&str>,
+) -> Seen {
+    match (&config.snapshot, action, document, saved) {
+        (Some(snapshot), Action::Start, Document::Read(identity), _) => {
+            snapshot.look(&identity.name)
+        }
+        (Some(snapshot), Action::Stop, _, Some(name)) => snapshot.look(name),
+        (Some(snapshot), Action::Stop, _, None) => snapshot.fit(),
+        _ => Seen::NotAsked,
+    }
+}
+
+/// An image that libvirt cannot read, or that is another domain's, is none to restore.
+fn whose(
+    libvirt: &mut impl Hypervisor,
+    config: &Config,
+    wanted: &Identity,
+) -> Result<Image, LibvirtError> {
+    let Some(snapshot) = &config.snapshot else { return Ok(Image::Complete) };
+    let xml = match libvirt.describe_saved(&snapshot.file(&wanted.name, Role::Ready)) {
+        Ok(xml) => xml,
+        Err(error) if error.fault().is_some() => return Ok(Image::Unusable(chain(&error))),
+        Err(error) => return Err(error),
+    };
+    Ok(match Definition::parse(xml.as_bytes()) {
+        Ok(saved)
+            if saved.name != wanted.name
+                || wanted.uuid.is_some_and(|uuid| saved.uuid != Some(uuid)) =>
+        {
+            let uuid = saved.uuid.map(|uuid| format!(" ({uuid})")).unwrap_or_default();
+            Image::Unusable(format!("it is of another domain, {}{uuid}", saved.name))
+        }
+        Ok(_) => Image::Complete,
+        Err(error) => Image::Unusable(chain(&error)),
+    })
 }
 
 /// A connection in which everything together takes `limit` at most.

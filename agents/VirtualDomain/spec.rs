@@ -212,10 +212,30 @@ const PARAMETERS: &[Parameter] = &[
         "snapshot",
         Kind::String,
         "Directory for memory images",
-        "Stop saves the guest's memory there, start restores it.",
+        "Absolute path of a directory. Stop saves the guest's memory there, in a file named after the domain with .state \
+         behind, and start restores it: the guest goes on where it stood, with the definition that it was saved with. For qemu:///system only, and not together \
+         with force_stop.\n\n\
+         An image must not be restored after the guest has run without it, since its memory would no longer agree with \
+         its disks. So every start takes the image away, whether it restores it or not, and the directory has to be the \
+         same one wherever the guest may run: a filesystem that is shared by the nodes, or one on DRBD that moves along \
+         with the guest. On any other, start fails with 5 and stop does not save; see snapshot_is_shared. Give the \
+         directory without symbolic links, and order its filesystem before this resource. Look into the directory \
+         before you set the parameter to another one or take it away while the guest is stopped: an image that stays \
+         behind is not seen any more.\n\n\
+         An image that cannot be restored is renamed, never removed, and the guest boots. Of the stop's timeout, saving \
+         may take two thirds less 15 s; after that it is given up and the guest is asked to shut down.",
+    ),
+    Parameter::new(
+        "snapshot_is_shared",
+        Kind::Boolean,
+        "The directory for memory images is shared",
+        "Says that the directory given as snapshot is the same one wherever the guest may run, where its filesystem does not \
+         show that: on a logical unit that moves along with the guest, or in a cluster of one node. If it is not so, \
+         an old memory will be restored over newer disks and damage them. The directory must not be there while its \
+         filesystem is not mounted.",
     )
-    .reloadable()
-    .not_yet(),
+    .with_default("false")
+    .reloadable(),
     Parameter::new(
         "backingfile",
         Kind::String,
@@ -242,10 +262,11 @@ const PARAMETERS: &[Parameter] = &[
         "shutdown_mode",
         Kind::String,
         "How the guest is asked to shut down",
-        "acpi, agent, initctl, signal or paravirt; without it libvirt chooses.",
+        "acpi, agent, initctl, signal or paravirt, or several of them with commas between, which libvirt tries in an \
+         order of its own; without it libvirt chooses. Where the guest cannot be asked in this way (no guest \
+         agent, or a way that the driver does not have), libvirt chooses the second time.",
     )
-    .reloadable()
-    .not_yet(),
+    .reloadable(),
     Parameter::new(
         "start_resources",
         Kind::Boolean,

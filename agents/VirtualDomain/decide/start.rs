@@ -8,7 +8,7 @@ use duet_ocf::{ExitCode, Next, Progress};
 
 use crate::{
     config::Config,
-    decide::{Step, lacks_csync2, unanswered, upkeep},
+    decide::{Step, lacks_csync2, snapshot, unanswered, upkeep},
     observe::{Answer, Document, Domain, Identity, Observation},
 };
 
@@ -62,10 +62,10 @@ pub(super) fn start(config: &Config, seen: &Observation, progress: &Progress<Ste
     if let Some(domain) = in_the_way {
         return Next::Do(Step::Undefine(domain.reference.clone()));
     }
-    Next::Do(Step::Create {
-        name: wanted.name.clone(),
-        leaves_memory_image: ours.is_some_and(|domain| domain.has_memory_image),
-    })
+    let leaves_memory_image = ours.is_some_and(|domain| domain.has_memory_image);
+    snapshot::before_create(&wanted.name, leaves_memory_image, seen, progress).unwrap_or_else(
+        || Next::Do(Step::Create { name: wanted.name.clone(), leaves_memory_image }),
+    )
 }
 
 /// libvirt starts over a definition with the same name and UUID; with the same name and another UUID it refuses.
@@ -82,7 +82,8 @@ fn active(
 ) -> Next<Step> {
     let name = &domain.reference.name;
     match health(domain.state, config.paused_by_error) {
-        Health::Healthy => upkeep::started(config, domain, seen, progress),
+        Health::Healthy => snapshot::after_start(seen.name(), seen, progress)
+            .unwrap_or_else(|| upkeep::started(config, domain, seen, progress)),
         // Success would be about a domain that is about to vanish.
         Health::Leaving | Health::Gone => {
             Next::wait(Duration::from_secs(1), format!("the previous run of domain {name} to end"))

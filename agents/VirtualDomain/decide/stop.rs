@@ -5,13 +5,15 @@
 use std::time::Duration;
 
 use duet_domain::{Ailment, Health, OnPausedByError, State, health};
-use duet_libvirt_rpc::DomainRef;
+use duet_libvirt_rpc::{DomainRef, ShutdownFlags};
 use duet_ocf::{ExitCode, Next, Progress};
 
 use crate::{
     config::Config,
     decide::{
-        Step, budget, nobody_known, upkeep,
+        Step, budget, nobody_known,
+        snapshot::{self, Save},
+        upkeep,
         without::{self, Silent},
     },
     observe::{Answer, Domain, Observation},
@@ -71,6 +73,11 @@ pub(super) fn stop(config: &Config, seen: &Observation, progress: &Progress<Step
     if time_to_ask.is_zero() {
         return end(domain);
     }
+    match snapshot::before_shutdown(config, seen, domain, time_to_ask, progress) {
+        Some(Save::Next(next)) => return next,
+        Some(Save::Hopeless) => return end(domain),
+        None => {}
+    }
     let asked = progress.last(|step| is_request(step, &domain.reference));
     // What a monitor makes of an error is an option; that such a guest will not shut itself down is not.
     match health(domain.state, OnPausedByError::Fail) {
@@ -79,6 +86,7 @@ pub(super) fn stop(config: &Config, seen: &Observation, progress: &Progress<Step
         Health::Healthy | Health::Ailing(Ailment::PausedByError(_)) | Health::Gone => match asked {
             None => Next::Do(Step::RequestShutdown {
                 domain: domain.reference.clone(),
+                how: config.shutdown_mode,
                 limit: time_to_ask,
             }),
             Some(asked) if asked.failure.is_some() => {
@@ -110,13 +118,19 @@ fn ask_again_or_end(
     }
     match progress.since(is_request) {
         Some(ago) if ago < BETWEEN_REQUESTS => going_down(domain, time_to_ask),
-        Some(_) | None => {
-            Next::Do(Step::RequestShutdown { domain: domain.reference.clone(), limit: time_to_ask })
-        }
+        // libvirt's own choice: a way that cannot be gone is no reason to cut the power.
+        Some(_) | None => Next::Do(Step::RequestShutdown {
+            domain: domain.reference.clone(),
+            how: ShutdownFlags::ANY,
+            limit: time_to_ask,
+        }),
     }
 }
 
 pub(super) fn gone(seen: &Observation, progress: &Progress<Step>) -> Next<Step> {
+    if let Some(step) = snapshot::to_seal(seen, progress) {
+        return Next::Do(step);
+    }
     let tried = progress.tried(|step| matches!(step, Step::Forget(_)));
     match &seen.remembered {
         // Book-keeping that time does not allow any more is no reason to fence a node.

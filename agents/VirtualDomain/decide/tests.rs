@@ -1,11 +1,12 @@
 //! The rules over the full product of what can be seen, and the situations that upstream got wrong, one by one.
 //! Nothing here asks a libvirt: the world is data.
 
+mod snapshot;
 mod upkeep;
 mod without;
 
 use super::*;
-use crate::observe::Answer;
+use crate::{observe::Answer, snapshot::Seen};
 use duet_domain::{Health, OnPausedByError, State, health};
 use duet_libvirt_rpc::Driver;
 use duet_ocf::{Applied, Environment, Outcome};
@@ -37,6 +38,9 @@ fn config(force_stop: bool, paused_by_error: OnPausedByError) -> Config {
         driver: Driver::Qemu,
         force_stop,
         paused_by_error,
+        shutdown_mode: ShutdownFlags::ANY,
+        snapshot: None,
+        set_aside: Vec::new(),
         memory: "/run/resource-agents/VirtualDomain-web.identity".into(),
         upkeep: crate::upkeep::Options::default(),
     }
@@ -74,6 +78,7 @@ fn seen(libvirt: Answer) -> Observation {
         libvirt,
         processes: Processes::NotLooked,
         upkeep: crate::upkeep::Upkeep::default(),
+        snapshot: Seen::NotAsked,
     }
 }
 
@@ -117,7 +122,11 @@ fn reason(next: &Next<Step>) -> String {
 }
 
 fn ask(domain: &Domain) -> Step {
-    Step::RequestShutdown { domain: domain.reference.clone(), limit: Duration::from_secs(1) }
+    Step::RequestShutdown {
+        domain: domain.reference.clone(),
+        how: ShutdownFlags::ANY,
+        limit: Duration::from_secs(1),
+    }
 }
 
 /// Calls `check` with every combination of what can be seen, configured and done before.
@@ -172,6 +181,7 @@ fn product(check: impl Fn(&Config, &Observation, &Progress<Step>)) {
                     document: document.clone(),
                     remembered: remembered.clone(),
                     unclear: None,
+                    snapshot: Seen::NotAsked,
                     libvirt: libvirt.clone(),
                     processes: Processes::NotLooked,
                     upkeep: crate::upkeep::Upkeep::default(),

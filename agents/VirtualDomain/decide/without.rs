@@ -69,7 +69,10 @@ pub(super) fn stop(
 /// had the memory of it that has been removed since.
 fn was_there(progress: &Progress<Step>) -> bool {
     progress.tried(|step| {
-        matches!(step, Step::RequestShutdown { .. } | Step::Destroy(_) | Step::Forget(_))
+        matches!(
+            step,
+            Step::RequestShutdown { .. } | Step::Save { .. } | Step::Destroy(_) | Step::Forget(_)
+        )
     })
 }
 

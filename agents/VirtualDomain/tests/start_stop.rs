@@ -209,7 +209,7 @@ fn a_guest_that_cannot_be_ended_is_never_a_success() {
 #[test]
 fn stop_needs_no_valid_options_and_no_definition() {
     for parameters in [
-        &[("snapshot", "/srv")][..],
+        &[("snapshot", "images")][..],
         &[("migration_speed", "10M")],
         &[("force_stop", "perhaps")],
         &[("autoset_utilization_cpu", "perhaps")],

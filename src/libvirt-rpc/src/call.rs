@@ -33,21 +33,69 @@ pub enum Procedure {
     AuthList = 66,
     /// `REMOTE_PROC_DOMAIN_IS_PERSISTENT`
     DomainIsPersistent = 151,
+    /// `REMOTE_PROC_DOMAIN_ABORT_JOB`
+    DomainAbortJob = 164,
     /// `REMOTE_PROC_DOMAIN_HAS_MANAGED_SAVE_IMAGE`
     DomainHasManagedSaveImage = 183,
+    /// `REMOTE_PROC_DOMAIN_MANAGED_SAVE_REMOVE`
+    DomainManagedSaveRemove = 184,
+    /// `REMOTE_PROC_DOMAIN_CREATE_WITH_FLAGS`
+    DomainCreateWithFlags = 196,
     /// `REMOTE_PROC_DOMAIN_GET_STATE`
     DomainGetState = 212,
     /// `REMOTE_PROC_DOMAIN_UNDEFINE_FLAGS`
     DomainUndefineFlags = 231,
+    /// `REMOTE_PROC_DOMAIN_SAVE_FLAGS`
+    DomainSaveFlags = 232,
+    /// `REMOTE_PROC_DOMAIN_RESTORE_FLAGS`
+    DomainRestoreFlags = 233,
     /// `REMOTE_PROC_DOMAIN_DESTROY_FLAGS`
     DomainDestroyFlags = 234,
+    /// `REMOTE_PROC_DOMAIN_SAVE_IMAGE_GET_XML_DESC`
+    DomainSaveImageGetXmlDesc = 235,
     /// `REMOTE_PROC_DOMAIN_SHUTDOWN_FLAGS`
     DomainShutdownFlags = 258,
     /// `REMOTE_PROC_CONNECT_LIST_ALL_DOMAINS`
     ConnectListAllDomains = 273,
+    /// `REMOTE_PROC_DOMAIN_DEFINE_XML_FLAGS`
+    DomainDefineXmlFlags = 350,
 }
 
 impl Procedure {
+    /// All of them.
+    pub const ALL: &'static [Self] = &[
+        Self::ConnectOpen,
+        Self::ConnectClose,
+        Self::DomainCreateXml,
+        Self::DomainGetXmlDesc,
+        Self::DomainGetInfo,
+        Self::DomainLookupByName,
+        Self::DomainLookupByUuid,
+        Self::DomainResume,
+        Self::DomainSuspend,
+        Self::AuthList,
+        Self::DomainIsPersistent,
+        Self::DomainAbortJob,
+        Self::DomainHasManagedSaveImage,
+        Self::DomainManagedSaveRemove,
+        Self::DomainCreateWithFlags,
+        Self::DomainGetState,
+        Self::DomainUndefineFlags,
+        Self::DomainSaveFlags,
+        Self::DomainRestoreFlags,
+        Self::DomainDestroyFlags,
+        Self::DomainSaveImageGetXmlDesc,
+        Self::DomainShutdownFlags,
+        Self::ConnectListAllDomains,
+        Self::DomainDefineXmlFlags,
+    ];
+
+    /// The procedure with this number, if it is one of these.
+    #[must_use]
+    pub fn from_number(number: i32) -> Option<Self> {
+        Self::ALL.iter().copied().find(|call| call.number() == number)
+    }
+
     /// The wire's number.
     #[must_use]
     pub fn number(self) -> i32 {
@@ -69,12 +117,19 @@ impl fmt::Display for Procedure {
             Self::DomainSuspend => "\"suspend domain\"",
             Self::AuthList => "\"list authentication methods\"",
             Self::DomainIsPersistent => "\"is the domain persistent\"",
+            Self::DomainAbortJob => "\"abort the job of a domain\"",
             Self::DomainHasManagedSaveImage => "\"has the domain a managed save image\"",
+            Self::DomainManagedSaveRemove => "\"remove a managed save image\"",
+            Self::DomainCreateWithFlags => "\"start a defined domain\"",
             Self::DomainGetState => "\"domain state\"",
             Self::DomainUndefineFlags => "\"undefine domain\"",
+            Self::DomainSaveFlags => "\"save domain\"",
+            Self::DomainRestoreFlags => "\"restore domain\"",
             Self::DomainDestroyFlags => "\"destroy domain\"",
+            Self::DomainSaveImageGetXmlDesc => "\"describe a saved domain\"",
             Self::DomainShutdownFlags => "\"shut domain down\"",
             Self::ConnectListAllDomains => "\"list domains\"",
+            Self::DomainDefineXmlFlags => "\"define domain\"",
         })
     }
 }
@@ -119,44 +174,6 @@ pub struct DomainInfo {
     pub vcpus: u32,
     /// CPU time used, in nanoseconds.
     pub cpu_time_ns: u64,
-}
-
-/// What to do with a definition's belongings when it is undefined.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct UndefineFlags(pub(crate) u32);
-
-impl UndefineFlags {
-    /// Refuse if the domain has NVRAM or a managed save image.
-    pub const PLAIN: Self = Self(0);
-    /// Keep the UEFI variables.
-    pub const KEEP_NVRAM: Self = Self(1 << 3);
-    /// Keep the TPM's state (libvirt 8.9 and later).
-    pub const KEEP_TPM: Self = Self(1 << 6);
-
-    /// Both.
-    #[must_use]
-    pub fn and(self, other: Self) -> Self {
-        Self(self.0 | other.0)
-    }
-}
-
-/// Which XML of a domain.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct XmlFlags(pub(crate) u32);
-
-impl XmlFlags {
-    /// As it is now.
-    pub const LIVE: Self = Self(0);
-    /// With passwords: for what is written back as a definition, never for a log.
-    pub const SECURE: Self = Self(1);
-    /// What the next start of a persistent domain would use.
-    pub const INACTIVE: Self = Self(1 << 1);
-
-    /// Both.
-    #[must_use]
-    pub const fn and(self, other: Self) -> Self {
-        Self(self.0 | other.0)
-    }
 }
 
 /// Libvirt's limit for a list of domains (`REMOTE_DOMAIN_LIST_MAX`).
@@ -206,6 +223,16 @@ pub(crate) fn domains(reader: &mut Reader<'_>) -> Result<Vec<DomainRef>, XdrErro
     }
     let _returned = reader.u32()?;
     Ok(domains)
+}
+
+/// A description.
+pub(crate) fn text(reader: &mut Reader<'_>) -> Result<String, XdrError> {
+    reader.string().map(str::to_owned)
+}
+
+/// A question that is answered by yes or no.
+pub(crate) fn yes(reader: &mut Reader<'_>) -> Result<bool, XdrError> {
+    reader.i32().map(|word| word != 0)
 }
 
 /// Reads a whole body with `read` and insists that nothing is left.

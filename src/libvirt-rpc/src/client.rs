@@ -6,6 +6,9 @@
     reason = "this is the I/O half of the crate; deadlines need the monotonic clock"
 )]
 
+mod answer;
+mod calls;
+
 use std::{
     io::{self, Read, Write},
     os::unix::net::UnixStream,
@@ -13,18 +16,17 @@ use std::{
     time::{Duration, Instant},
 };
 
-use duet_domain::{State, Uuid};
 use nix::poll::PollFlags;
 
+pub use answer::check_answer;
+
 use crate::{
-    call::{self, DomainInfo, DomainRef, Procedure, UndefineFlags, XmlFlags, whole},
+    call::{self, DomainRef, Procedure},
     error::Error,
-    fault::Fault,
-    hypervisor::Hypervisor,
     socket::{self, Driver},
     wire::{
-        FRAME_MAX, FrameError, Header, KEEPALIVE_PING, KEEPALIVE_PONG, KEEPALIVE_PROGRAM,
-        KEEPALIVE_VERSION, Kind, LENGTH_BYTES, REMOTE_PROGRAM, REMOTE_VERSION, Status, body_length,
+        FRAME_MAX, Header, KEEPALIVE_PING, KEEPALIVE_PONG, KEEPALIVE_PROGRAM, KEEPALIVE_VERSION,
+        Kind, LENGTH_BYTES, REMOTE_PROGRAM, REMOTE_VERSION, Status, body_length,
     },
     xdr::{STRING_MAX, Writer, XdrError},
 };
@@ -69,7 +71,7 @@ pub struct Client {
 impl Client {
     /// Connects to the daemon that serves `uri`, whose driver is `driver`, in `directory`
     /// ([`crate::SOCKET_DIR`] outside of tests). `limit` bounds this and all calls after it, until
-    /// [`Hypervisor::allow`] says otherwise.
+    /// [`crate::Hypervisor::allow`] says otherwise.
     pub fn open(
         driver: Driver,
         uri: &str,
@@ -127,10 +129,10 @@ impl Client {
         // Sound again only after a whole, matching answer.
         self.broken = true;
         self.send(call, &asked.frame(&body))?;
-        let protocol = |source| Error::Protocol { call, source };
         loop {
             let message = self.receive(call, limit)?;
-            let (header, body) = Header::split(&message).map_err(protocol)?;
+            let (header, body) =
+                Header::split(&message).map_err(|source| Error::Protocol { call, source })?;
             if header.program == KEEPALIVE_PROGRAM {
                 self.pong(call, &header)?;
                 continue;
@@ -139,20 +141,7 @@ impl Client {
                 // An event. None was subscribed to, but it does no harm either.
                 continue;
             }
-            header.answers(&asked).map_err(protocol)?;
-            let answer = match header.status {
-                Status::Ok => whole(body, result).map_err(|error| Error::from_xdr(call, error)),
-                Status::Error => Err(Error::from_fault(
-                    Fault::decode(body).map_err(|error| Error::from_xdr(call, error))?,
-                )),
-                Status::Continue | Status::Unrecognized(_) => {
-                    return Err(protocol(FrameError::Mismatch {
-                        field: "status",
-                        found: header.status.number().into(),
-                        expected: Status::Ok.number().into(),
-                    }));
-                }
-            };
+            let answer = answer::read(call, &asked, header, body, result);
             self.broken = matches!(answer, Err(Error::Protocol { .. }));
             return answer;
         }
@@ -244,89 +233,6 @@ fn gone_or_again(call: Procedure, error: io::Error) -> Result<(), Error> {
         io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted => Ok(()),
         io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset => Err(Error::Closed { call }),
         _ => Err(Error::Socket { call, source: error }),
-    }
-}
-
-impl Hypervisor for Client {
-    fn allow(&mut self, limit: Duration) {
-        self.deadline = Deadline::after(limit);
-    }
-
-    fn lookup_by_name(&mut self, name: &str) -> Result<DomainRef, Error> {
-        let arguments = |writer: &mut Writer| writer.string(name);
-        self.ask(Procedure::DomainLookupByName, arguments, SHORT_ANSWER, DomainRef::decode)
-    }
-
-    fn lookup_by_uuid(&mut self, uuid: Uuid) -> Result<DomainRef, Error> {
-        let arguments = |writer: &mut Writer| writer.fixed(uuid.as_bytes());
-        self.ask(Procedure::DomainLookupByUuid, arguments, SHORT_ANSWER, DomainRef::decode)
-    }
-
-    fn state(&mut self, domain: &DomainRef) -> Result<State, Error> {
-        self.on_domain(Procedure::DomainGetState, domain, Some(0), call::state)
-    }
-
-    fn info(&mut self, domain: &DomainRef) -> Result<DomainInfo, Error> {
-        self.on_domain(Procedure::DomainGetInfo, domain, None, call::info)
-    }
-
-    fn describe(&mut self, domain: &DomainRef, inactive: bool) -> Result<String, Error> {
-        self.describe_with(domain, if inactive { XmlFlags::INACTIVE } else { XmlFlags::LIVE })
-    }
-
-    fn describe_with(&mut self, domain: &DomainRef, flags: XmlFlags) -> Result<String, Error> {
-        let arguments = |writer: &mut Writer| {
-            domain.encode(writer);
-            writer.u32(flags.0);
-        };
-        let result = |reader: &mut crate::xdr::Reader<'_>| reader.string().map(str::to_owned);
-        self.ask(Procedure::DomainGetXmlDesc, arguments, LONG_ANSWER, result)
-    }
-
-    fn is_persistent(&mut self, domain: &DomainRef) -> Result<bool, Error> {
-        let yes = |reader: &mut crate::xdr::Reader<'_>| reader.i32().map(|word| word != 0);
-        self.on_domain(Procedure::DomainIsPersistent, domain, None, yes)
-    }
-
-    fn has_managed_save_image(&mut self, domain: &DomainRef) -> Result<bool, Error> {
-        let yes = |reader: &mut crate::xdr::Reader<'_>| reader.i32().map(|word| word != 0);
-        self.on_domain(Procedure::DomainHasManagedSaveImage, domain, Some(0), yes)
-    }
-
-    fn list(&mut self) -> Result<Vec<DomainRef>, Error> {
-        let arguments = |writer: &mut Writer| {
-            writer.i32(1); // the domains themselves, not only their number
-            writer.u32(0);
-        };
-        self.ask(Procedure::ConnectListAllDomains, arguments, LONG_ANSWER, call::domains)
-    }
-
-    fn create(&mut self, xml: &str) -> Result<DomainRef, Error> {
-        let arguments = |writer: &mut Writer| {
-            writer.string(xml);
-            writer.u32(0);
-        };
-        self.ask(Procedure::DomainCreateXml, arguments, SHORT_ANSWER, DomainRef::decode)
-    }
-
-    fn request_shutdown(&mut self, domain: &DomainRef) -> Result<(), Error> {
-        self.on_domain(Procedure::DomainShutdownFlags, domain, Some(0), |_| Ok(()))
-    }
-
-    fn destroy(&mut self, domain: &DomainRef) -> Result<(), Error> {
-        self.on_domain(Procedure::DomainDestroyFlags, domain, Some(0), |_| Ok(()))
-    }
-
-    fn undefine(&mut self, domain: &DomainRef, flags: UndefineFlags) -> Result<(), Error> {
-        self.on_domain(Procedure::DomainUndefineFlags, domain, Some(flags.0), |_| Ok(()))
-    }
-
-    fn suspend(&mut self, domain: &DomainRef) -> Result<(), Error> {
-        self.on_domain(Procedure::DomainSuspend, domain, None, |_| Ok(()))
-    }
-
-    fn resume(&mut self, domain: &DomainRef) -> Result<(), Error> {
-        self.on_domain(Procedure::DomainResume, domain, None, |_| Ok(()))
     }
 }
 

@@ -68,6 +68,14 @@ pub enum Error {
         /// The length of the request.
         length: usize,
     },
+    /// The path of a file is not text.
+    #[error("{call} cannot name {}: libvirt takes UTF-8 only", .path.display())]
+    NotText {
+        /// What was to be asked.
+        call: Procedure,
+        /// The path.
+        path: PathBuf,
+    },
     /// The daemon wants a log-in that a local agent does not have.
     #[error(
         "libvirt wants authentication ({methods}) on its socket; agents need auth_unix_rw = \"none\" or to run as root"
@@ -127,6 +135,7 @@ impl Error {
             | Self::Protocol { .. }
             | Self::Broken
             | Self::TooLarge { .. }
+            | Self::NotText { .. }
             | Self::AuthenticationNeeded { .. } => None,
         }
     }

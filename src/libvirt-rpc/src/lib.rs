@@ -7,14 +7,18 @@ mod call;
 mod client;
 mod error;
 mod fault;
+mod flags;
 mod hypervisor;
 mod socket;
 pub mod wire;
 pub mod xdr;
 
-pub use call::{DomainInfo, DomainRef, Procedure, UndefineFlags, XmlFlags};
-pub use client::Client;
+pub use call::{DomainInfo, DomainRef, Procedure};
+pub use client::{Client, check_answer};
 pub use error::Error;
 pub use fault::{Code, Fault};
+pub use flags::{
+    CreateFlags, DefineFlags, DestroyFlags, SaveFlags, ShutdownFlags, UndefineFlags, XmlFlags,
+};
 pub use hypervisor::Hypervisor;
 pub use socket::{Driver, SOCKET_DIR};

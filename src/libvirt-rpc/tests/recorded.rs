@@ -10,7 +10,10 @@ use std::{io::Write, os::unix::net::UnixStream, path::Path, time::Duration};
 
 use duet_domain::{PausedReason, RunningReason, ShutOffReason, State};
 use duet_fake_tools::{Scripted, read_frame, recorded};
-use duet_libvirt_rpc::{Client, Code, DomainRef, Driver, Error, Hypervisor, UndefineFlags};
+use duet_libvirt_rpc::{
+    Client, Code, CreateFlags, DefineFlags, DomainRef, Driver, Error, Hypervisor, SaveFlags,
+    ShutdownFlags, UndefineFlags, XmlFlags,
+};
 
 const SERIAL: std::ops::Range<usize> = 20..24;
 
@@ -153,4 +156,73 @@ fn undefining_keeps_nvram() {
     let server = replay(&["undefine"]);
     let mut client = open(server.directory());
     client.undefine(&tiny1("undefine"), UndefineFlags::KEEP_NVRAM).unwrap();
+}
+
+#[test]
+fn memory_is_saved_described_and_restored() {
+    let server = replay(&["save", "describe-image", "restore", "state-restored"]);
+    let mut client = open(server.directory());
+    let file = Path::new("/srv/tiny1.state");
+    client.save(&tiny1("save"), file, SaveFlags::RUNNING).unwrap();
+    let xml = client.describe_saved(file).unwrap();
+    assert_eq!(duet_domain::Definition::parse(xml.as_bytes()).unwrap().name, "tiny1");
+    client.restore(file, SaveFlags::RUNNING).unwrap();
+    let state = client.state(&tiny1("state-restored")).unwrap();
+    assert_eq!(state, State::Running(RunningReason::Restored));
+}
+
+#[test]
+fn an_image_that_is_not_whole_is_refused_in_libvirts_words() {
+    let server = replay(&["save-disk-full", "restore-incomplete", "restore-cut-off"]);
+    let mut client = open(server.directory());
+    let full = Path::new("/srv/full/tiny1.state");
+    let error = client.save(&tiny1("save-disk-full"), full, SaveFlags::RUNNING).unwrap_err();
+    assert!(error.to_string().contains("No space left on device"), "{error}");
+    for (file, words) in [("partial", "save image is incomplete"), ("cut", "migration failed")] {
+        let error = client.restore(&Path::new("/srv").join(file), SaveFlags::RUNNING).unwrap_err();
+        assert!(error.fault().is_some() && error.to_string().contains(words), "{error}");
+    }
+}
+
+#[test]
+fn there_is_no_job_to_abort() {
+    let server = replay(&["abort-job-none"]);
+    let error = open(server.directory()).abort_job(&tiny1("abort-job-none")).unwrap_err();
+    assert!(matches!(error, Error::OperationInvalid(_)), "{error}");
+}
+
+#[test]
+fn a_guest_agent_is_asked_by_its_flag() {
+    let server = replay(&["shutdown-agent-refused"]);
+    let domain = tiny1("shutdown-agent-refused");
+    let error =
+        open(server.directory()).request_shutdown_with(&domain, ShutdownFlags::AGENT).unwrap_err();
+    assert!(matches!(error, Error::OperationInvalid(_)), "{error}");
+}
+
+#[test]
+fn definitions_come_go_and_start() {
+    let server = replay(&["define", "start-paused", "managed-save-remove"]);
+    let mut client = open(server.directory());
+    let question = recorded("define").question;
+    let xml = duet_libvirt_rpc::xdr::Reader::new(&question[28..]).string().unwrap().to_owned();
+    assert_eq!(client.define(&xml, DefineFlags::VALIDATE).unwrap().name, "tiny1");
+    let started = client.start_defined(&tiny1("start-paused"), CreateFlags::PAUSED).unwrap();
+    assert!(started.id > 0);
+    client.remove_managed_save_image(&tiny1("managed-save-remove")).unwrap();
+    let server = replay(&["describe-inactive"]);
+    let mut client = open(server.directory());
+    let xml = client.describe_with(&tiny1("describe-inactive"), XmlFlags::INACTIVE).unwrap();
+    assert!(xml.contains("<on_poweroff>"), "{xml}");
+}
+
+#[test]
+fn a_path_that_is_no_text_is_not_sent() {
+    use std::os::unix::ffi::OsStrExt;
+    let server = replay(&["restore"]);
+    let mut client = open(server.directory());
+    let path = Path::new(std::ffi::OsStr::from_bytes(b"/srv/\xff.state"));
+    let error = client.restore(path, SaveFlags::PLAIN).unwrap_err();
+    assert!(matches!(error, Error::NotText { .. }), "{error}");
+    client.restore(Path::new("/srv/tiny1.state"), SaveFlags::RUNNING).unwrap();
 }

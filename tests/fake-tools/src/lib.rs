@@ -13,6 +13,6 @@ mod libvirtd;
 mod recorded;
 mod scripted;
 
-pub use libvirtd::{FakeDomain, FakeLibvirtd, OnShutdown, World};
+pub use libvirtd::{FakeDomain, FakeLibvirtd, OnAbort, OnShutdown, World};
 pub use recorded::{Exchange, recorded};
 pub use scripted::{Scripted, read_frame, reply_to};

@@ -23,6 +23,11 @@ use crate::{
     scripted::{Scripted, read_frame, reply_to},
 };
 
+mod images;
+mod procedures;
+
+pub use images::OnAbort;
+
 /// How a guest takes a request to shut down.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum OnShutdown {
@@ -121,6 +126,12 @@ pub struct World {
     pub refuse: Option<(&'static str, i32, &'static str)>,
     /// Does not know the newer flags of an undefinition.
     pub before_8_9: bool,
+    /// The flags of every request to shut down so far.
+    pub shutdown_flags: Vec<u32>,
+    /// Its guests have no agent.
+    pub no_guest_agent: bool,
+    /// What comes of a save that was to be given up.
+    pub on_abort: OnAbort,
     /// The flags of every undefinition so far.
     pub undefine_flags: Vec<u32>,
     /// The flags of every description so far.
@@ -237,35 +248,14 @@ fn encoded(domain: &FakeDomain) -> Vec<u8> {
 impl World {
     fn react(&mut self, procedure: i32, body: &[u8]) -> Reaction {
         let mut reader = Reader::new(body);
-        let name = match procedure {
-            66 => "auth-list",
-            1 => "open",
-            2 => "close",
-            10 => "create",
-            14 => "describe",
-            16 => "info",
-            23 => "lookup-by-name",
-            24 => "lookup-by-uuid",
-            151 => "is-persistent",
-            183 => "has-managed-save",
-            212 => "state",
-            231 => "undefine",
-            234 => "destroy",
-            258 => "shutdown",
-            other => panic!("the fake libvirtd has no procedure {other}"),
-        };
-        let argument = match procedure {
-            66 | 2 | 10 => String::new(),
-            1 => reader.optional_string().unwrap().unwrap_or_default().to_owned(),
-            23 => reader.string().unwrap().to_owned(),
-            24 => Uuid::from_bytes(reader.uuid().unwrap()).to_string(),
-            _ => DomainRef::decode(&mut reader).unwrap().uuid.to_string(),
-        };
+        let name = procedures::name(procedure);
+        let argument = procedures::argument(procedure, &mut reader);
         self.calls.push(format!("{name} {argument}").trim().to_owned());
         if procedure == 14 {
             self.xml_flags.push(reader.u32().unwrap());
         }
         if self.hang_on == Some(name) {
+            self.begin(procedure, &argument);
             return Reaction::Silence;
         }
         if let Some((on, times @ 1..)) = &mut self.hang_up_on {
@@ -288,6 +278,9 @@ impl World {
             }
             1 | 2 => Ok(Vec::new()),
             10 => self.create(reader.string().unwrap()),
+            164 | 183 | 184 | 196 | 232 | 233 | 235 | 258 | 350 => {
+                self.newer(procedure, &argument, &mut reader)
+            }
             23 => {
                 let missing =
                     || (42, format!("Domain not found: no domain with matching name '{argument}'"));
@@ -323,12 +316,6 @@ impl World {
             24 => return Ok(encoded(domain)),
             212 => return Ok(words(&[domain.state, domain.reason])),
             151 => return Ok(words(&[i32::from(domain.persistent)])),
-            183 => return Ok(words(&[i32::from(domain.managed_save)])),
-            258 => match (domain.state, domain.on_shutdown) {
-                (1 | 2, OnShutdown::Obeys) => self.end(at, 1),
-                (1 | 2, OnShutdown::Ignores) => {}
-                _ => return Err(invalid("domain is not running")),
-            },
             234 => {
                 if let Some(refusal) = &self.refuse_destroy {
                     return Err(refusal.clone());

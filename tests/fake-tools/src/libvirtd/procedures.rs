@@ -1,0 +1,43 @@
+//! Which procedures the fake has, and whom a question is about. Invariant: one that it does not have ends the test.
+
+use duet_domain::Uuid;
+use duet_libvirt_rpc::{DomainRef, xdr::Reader};
+
+/// How the calls are named in `World::calls`.
+pub(super) fn name(procedure: i32) -> &'static str {
+    match procedure {
+        66 => "auth-list",
+        1 => "open",
+        2 => "close",
+        10 => "create",
+        14 => "describe",
+        16 => "info",
+        23 => "lookup-by-name",
+        24 => "lookup-by-uuid",
+        151 => "is-persistent",
+        164 => "abort-job",
+        183 => "has-managed-save",
+        184 => "managed-save-remove",
+        196 => "start-defined",
+        212 => "state",
+        231 => "undefine",
+        232 => "save",
+        233 => "restore",
+        234 => "destroy",
+        235 => "describe-saved",
+        258 => "shutdown",
+        350 => "define",
+        other => panic!("the fake libvirtd has no procedure {other}"),
+    }
+}
+
+/// The domain's UUID, or what else the call is about.
+pub(super) fn argument(procedure: i32, reader: &mut Reader<'_>) -> String {
+    match procedure {
+        66 | 2 | 10 | 350 => String::new(),
+        1 => reader.optional_string().unwrap().unwrap_or_default().to_owned(),
+        23 | 233 | 235 => reader.string().unwrap().to_owned(),
+        24 => Uuid::from_bytes(reader.uuid().unwrap()).to_string(),
+        _ => DomainRef::decode(reader).unwrap().uuid.to_string(),
+    }
+}
