@@ -4,6 +4,7 @@
 use std::{
     ffi::OsString,
     io,
+    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -12,7 +13,7 @@ use duet_host::{Signal, processes::Table};
 use duet_libvirt_rpc::{Code, DomainRef, Driver, Error as LibvirtError, Hypervisor, UndefineFlags};
 use duet_ocf::{AfterFailure, ExitCode, Turn};
 
-use crate::{config::Config, decide::Step, memory, observe, upkeep};
+use crate::{config::Config, decide::Step, memory, observe, overlay, upkeep};
 
 mod images;
 
@@ -51,6 +52,14 @@ pub(crate) enum Error {
         /// Why.
         source: io::Error,
     },
+    /// The copy-on-write image could not be made.
+    #[error("Could not make the overlay {}", .path.display())]
+    Overlay {
+        /// The image.
+        path: PathBuf,
+        /// Why.
+        source: overlay::Error,
+    },
     /// The identity could not be remembered.
     #[error("Could not remember which domain runs here")]
     Remember(#[from] duet_host::Error),
@@ -68,8 +77,11 @@ pub(crate) enum Error {
 }
 
 /// The exit code of a failed step; each is a failure on this node only.
-pub(crate) fn exit_code(_: &Error) -> ExitCode {
-    ExitCode::Generic
+pub(crate) fn exit_code(error: &Error) -> ExitCode {
+    match error {
+        Error::Overlay { source, .. } => overlay::exit_code(source),
+        _ => ExitCode::Generic,
+    }
 }
 
 /// Whether a failed step ends the operation.
@@ -78,7 +90,7 @@ pub(crate) fn after_failure(step: &Step, error: &Error) -> AfterFailure {
     match step {
         // libvirt's own no is final; a connection that broke says nothing about the domain.
         Step::Create { .. } | Step::Undefine(_) if refused => AfterFailure::End,
-        Step::Undefine(_) | Step::SetImageAside { .. } => AfterFailure::End,
+        Step::Undefine(_) | Step::SetImageAside { .. } | Step::MakeOverlay(_) => AfterFailure::End,
         // libvirt's no leaves the definition to start from. Anything else may still become a running guest.
         Step::Restore { .. } if !refused => AfterFailure::End,
         // On the way down, what counts is whether the domain is still there; and book-keeping never
@@ -134,6 +146,11 @@ pub(crate) fn apply(
                 "Removed the definition of a domain {} that was not running and had another UUID ({})",
                 domain.name, domain.uuid
             ));
+        }
+        Step::MakeOverlay(path) => {
+            overlay::make(config, path, turn.deadline())
+                .map_err(|source| Error::Overlay { path: path.clone(), source })?;
+            turn.info(format!("Made the overlay {}", path.display()));
         }
         Step::RequestShutdown { domain, how, limit } => {
             with(config, *limit, |libvirt| libvirt.request_shutdown_with(domain, *how))
@@ -236,8 +253,7 @@ impl Guard {
             second.push(".kept-by-cluster");
             let second = PathBuf::from(second);
             memory::forget(&second).map_err(failed)?;
-            // Links the link, not what it leads to.
-            std::fs::hard_link(&name, &second).map_err(failed)?;
+            second_name(&name, &second).map_err(failed)?;
             guard.names.push((name, second));
         }
         Ok(guard)
@@ -254,6 +270,29 @@ impl Guard {
         }
         Ok(())
     }
+}
+
+/// Links the link, not what it leads to. A copy, where the file system has no second names.
+fn second_name(name: &Path, second: &Path) -> io::Result<()> {
+    let linked = std::fs::hard_link(name, second);
+    let Err(error) = linked else { return Ok(()) };
+    // EPERM, EOPNOTSUPP, ENOSYS: FAT, some FUSE and network file systems; EMLINK: too many already.
+    let has_none = matches!(
+        error.kind(),
+        io::ErrorKind::PermissionDenied | io::ErrorKind::Unsupported | io::ErrorKind::TooManyLinks
+    );
+    if has_none { copy(name, second) } else { Err(error) }
+}
+
+/// With mode and owner, written out before libvirt may delete the first.
+fn copy(name: &Path, second: &Path) -> io::Result<()> {
+    let about = name.symlink_metadata()?;
+    if about.is_symlink() {
+        return std::os::unix::fs::symlink(std::fs::read_link(name)?, second);
+    }
+    std::fs::copy(name, second)?;
+    std::os::unix::fs::chown(second, Some(about.uid()), Some(about.gid()))?;
+    std::fs::OpenOptions::new().read(true).open(second)?.sync_all()
 }
 
 #[cfg(test)]
@@ -287,6 +326,24 @@ mod tests {
             assert_eq!(fs::read_to_string(&link).unwrap(), "<domain/>", "{victim}");
             assert!(link.symlink_metadata().unwrap().is_symlink(), "{victim}");
         }
+    }
+
+    #[test]
+    fn a_copy_is_as_good_as_a_second_name() {
+        use std::os::unix::fs::PermissionsExt;
+        let directory = tempfile::tempdir().unwrap();
+        let (name, second) = (directory.path().join("a"), directory.path().join("b"));
+        fs::write(&name, "<domain/>").unwrap();
+        fs::set_permissions(&name, fs::Permissions::from_mode(0o640)).unwrap();
+        copy(&name, &second).unwrap();
+        assert_eq!(fs::read_to_string(&second).unwrap(), "<domain/>");
+        assert_eq!(fs::metadata(&second).unwrap().mode() & 0o7777, 0o640);
+        let link = directory.path().join("link");
+        symlink("a", &link).unwrap();
+        fs::remove_file(&second).unwrap();
+        copy(&link, &second).unwrap();
+        assert_eq!(fs::read_link(&second).unwrap(), Path::new("a"));
+        assert!(copy(&directory.path().join("none"), &second).is_err());
     }
 
     #[test]

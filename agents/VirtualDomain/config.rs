@@ -7,7 +7,7 @@ use duet_domain::OnPausedByError;
 use duet_libvirt_rpc::{Driver, ShutdownFlags};
 use duet_ocf::{ExitCode, Refusal, Request, Strictness, Values};
 
-use crate::{shutdown_mode, snapshot::Snapshot, upkeep::Options};
+use crate::{overlay::Backing, shutdown_mode, snapshot::Snapshot, upkeep::Options};
 
 /// Where resource agents keep what has to last until the next boot.
 const STATE_DIRECTORY: &str = "/run/resource-agents";
@@ -31,6 +31,8 @@ pub(crate) struct Config {
     pub(crate) snapshot: Option<Snapshot>,
     /// What a lenient reading does not consider, and why.
     pub(crate) set_aside: Vec<String>,
+    /// What the domain's copy-on-write image is laid over.
+    pub(crate) backing: Option<Backing>,
     /// Where the identity is remembered while the domain runs.
     pub(crate) memory: PathBuf,
     /// What is looked after beside the guest.
@@ -88,6 +90,7 @@ impl Config {
             snapshot,
             set_aside,
             paused_by_error,
+            backing: backing(values, request.action.strictness() == Strictness::Strict)?,
             memory: remembered(request, "identity"),
             upkeep: Options::read(
                 request,
@@ -113,6 +116,29 @@ fn complaint(snapshot: &Snapshot, driver: Driver, force_stop: bool) -> Option<St
         None
     } else {
         Some(format!("snapshot={directory:?}: only qemu:///system can save memory"))
+    }
+}
+
+fn backing(values: &Values, is_strict: bool) -> Result<Option<Backing>, Refusal> {
+    let file = values.text("backingfile").map(PathBuf::from);
+    let stateless = values.boolean("stateless");
+    let copyindirs: Vec<String> = values
+        .text("copyindirs")
+        .unwrap_or_default()
+        .split_ascii_whitespace()
+        .map(str::to_owned)
+        .collect();
+    let wrong = match &file {
+        Some(file) if !file.is_absolute() => {
+            Some(format!("backingfile={file:?}: not an absolute path"))
+        }
+        None if stateless => Some("stateless=true: needs backingfile".to_owned()),
+        None if !copyindirs.is_empty() => Some("copyindirs: needs backingfile".to_owned()),
+        Some(_) | None => None,
+    };
+    match wrong.filter(|_| is_strict) {
+        Some(reason) => Err(Refusal::other(ExitCode::Configured, reason)),
+        None => Ok(file.map(|file| Backing { file, stateless, copyindirs })),
     }
 }
 
@@ -196,6 +222,34 @@ mod tests {
                 assert!(read(action, &[XML, (name, value)]).is_ok(), "{name} in {action}");
             }
         }
+    }
+
+    #[test]
+    fn a_fresh_image_needs_something_below_it() {
+        for (parameters, says) in [
+            (&[("stateless", "true")][..], "stateless"),
+            (&[("copyindirs", "/etc/web")], "copyindirs"),
+            (&[("backingfile", "base.img")], "base.img"),
+        ] {
+            let parameters = [&[XML], parameters].concat();
+            for action in [Action::Start, Action::ValidateAll] {
+                let refusal = read(action, &parameters).unwrap_err();
+                assert_eq!(refusal.exit_code(), ExitCode::Configured);
+                assert!(refusal.to_string().contains(says), "{refusal}");
+            }
+            for action in [Action::Stop, Action::Monitor, Action::Status] {
+                assert!(read(action, &parameters).is_ok(), "{says} in {action}");
+            }
+        }
+        let whole = [
+            XML,
+            ("backingfile", "/srv/base.img"),
+            ("stateless", "yes"),
+            ("copyindirs", " /etc/a  /etc/b "),
+        ];
+        let backing = read(Action::Start, &whole).unwrap().backing.unwrap();
+        assert!(backing.stateless);
+        assert_eq!(backing.copyindirs, ["/etc/a", "/etc/b"]);
     }
 
     #[test]

@@ -11,7 +11,7 @@ mod tests;
 mod upkeep;
 mod without;
 
-use std::{fmt, time::Duration};
+use std::{fmt, path::PathBuf, time::Duration};
 
 use duet_host::processes::Process;
 use duet_libvirt_rpc::{DomainRef, ShutdownFlags};
@@ -20,8 +20,10 @@ use duet_ocf::{Action, ExitCode, Next, Progress, Request};
 use crate::{
     config::Config,
     observe::{Document, Domain, Identity, Observation, Silence},
+    overlay::Overlay,
     process::Processes,
     snapshot::Role,
+    strangers::Strangers,
     upkeep::Task,
 };
 
@@ -37,6 +39,8 @@ pub(crate) enum Step {
     },
     /// Remove a definition that is in the way.
     Undefine(DomainRef),
+    /// Make the copy-on-write image, in place of the one that is there if any.
+    MakeOverlay(PathBuf),
     /// Ask the guest to shut down.
     RequestShutdown {
         /// Which.
@@ -101,6 +105,7 @@ impl fmt::Display for Step {
             Self::Undefine(domain) => {
                 write!(out, "undefine domain {} ({})", domain.name, domain.uuid)
             }
+            Self::MakeOverlay(path) => write!(out, "make the overlay {}", path.display()),
             Self::RequestShutdown { domain, .. } => {
                 write!(out, "ask domain {} to shut down", domain.name)
             }
@@ -155,8 +160,12 @@ pub(crate) fn next(
 fn validate(seen: &Observation) -> Next<Step> {
     match &seen.document {
         Document::Read(_) if seen.upkeep.lacks_csync2 => lacks_csync2(),
-        Document::Read(_) => Next::success(),
-        Document::Unusable(why) => Next::fail(ExitCode::Installed, why),
+        Document::Read(_) => match &seen.overlay {
+            Overlay::Unusable(why) => Next::fail(ExitCode::Installed, why),
+            Overlay::NotWanted | Overlay::Seen { .. } => Next::success(),
+        },
+        Document::Unusable(why) | Document::Missing(why) => Next::fail(ExitCode::Installed, why),
+        Document::NotNeeded => Next::fail(ExitCode::Generic, "The definition was not read"),
     }
 }
 
@@ -199,14 +208,37 @@ fn is_borne_with(silence: Silence, silent: Duration, progress: &Progress<Step>) 
     silence.may_pass() && silent < patience(progress) && !progress.remaining.is_zero()
 }
 
-/// Why nobody can be asked for although somebody was started here: the definition is unusable, and what was
-/// remembered is, too. That is not the same as never having started anybody.
+/// Whether a libvirt that does not answer may yet carry out a start that was given up while it had the request. It
+/// cannot where nobody listens; and a domain that is remembered has been seen running since the latest start.
+fn may_still_start(seen: &Observation, silence: Silence) -> bool {
+    silence != Silence::Nobody && seen.remembered.is_none()
+}
+
+fn about_to_start(seen: &Observation, why: &str) -> Next<Step> {
+    let name = seen.name();
+    Next::fail(ExitCode::Generic, format!("{why}; it may still be about to start domain {name}"))
+}
+
+/// Why it cannot be told who is meant although somebody may have been started here: the definition is there and unusable,
+/// or what was remembered is; and somebody runs here. Where nobody runs, it does not matter who is meant, and where
+/// there is neither a definition nor a memory, nobody was started.
 fn nobody_known(seen: &Observation) -> Option<String> {
-    match (&seen.document, &seen.unclear) {
-        (Document::Unusable(why), Some(unclear)) => {
-            Some(format!("{why}; {unclear}; which domain was started here cannot be told"))
+    let why = match (&seen.document, &seen.unclear) {
+        (Document::Unusable(why) | Document::Missing(why), Some(unclear)) => {
+            format!("{why}; {unclear}")
         }
-        (Document::Read(_), _) | (_, None) => None,
+        (Document::Unusable(why), None) => why.clone(),
+        (Document::Missing(_), None) | (Document::Read(_) | Document::NotNeeded, _) => return None,
+    };
+    match &seen.strangers {
+        Strangers::Nobody => None,
+        Strangers::Some(who) => Some(format!(
+            "{why}; whether one of the domains that run here is this one cannot be told: {who}"
+        )),
+        Strangers::CouldNotLook(and) => {
+            Some(format!("{why}; whether any domain runs here cannot be told: {and}"))
+        }
+        Strangers::NotLooked => Some(format!("{why}; who runs here was not asked")),
     }
 }
 

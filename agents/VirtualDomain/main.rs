@@ -4,13 +4,16 @@
 mod apply;
 mod config;
 mod decide;
+mod definition;
 mod memory;
 mod observe;
+mod overlay;
 mod place;
 mod process;
 mod shutdown_mode;
 mod snapshot;
 mod spec;
+mod strangers;
 mod upkeep;
 mod utilization;
 
@@ -24,6 +27,7 @@ use duet_ocf::{
 use crate::{
     config::Config,
     decide::Step,
+    definition::Written,
     observe::{Answer, Document, Observation, Silence},
     process::Processes,
     snapshot::Seen,
@@ -41,8 +45,11 @@ const STOP_PATIENCE: Duration = Duration::from_secs(10);
 const FROZEN_PATIENCE: Duration = Duration::from_millis(250);
 
 /// The agent; what one look leaves for the next.
-#[derive(Debug, Default)]
+// Not Debug: a definition can hold passwords.
+#[derive(Default)]
 struct VirtualDomain {
+    /// What was found out about the definition file.
+    written: Written,
     /// The definition as it was judged in the latest look.
     xml: Option<String>,
     /// Whether the log has been told about an unusable definition or memory.
@@ -93,9 +100,17 @@ impl Agent for VirtualDomain {
         turn: &mut Turn<'_>,
     ) -> Result<Observation, apply::Error> {
         let began = turn.now();
-        let limit = self.time_for_libvirt(config, request.action, turn.remaining());
-        let (mut seen, xml) =
-            observe::look(config, request.action, limit, self.process, self.saved.as_deref());
+        let remaining = turn.remaining();
+        let limit = self.time_for_libvirt(config, request.action, remaining);
+        let times = observe::Times { limit, remaining };
+        let (mut seen, xml) = observe::look(
+            config,
+            request.action,
+            times,
+            self.process,
+            self.saved.as_deref(),
+            &mut self.written,
+        );
         self.xml = xml;
         match &mut seen.libvirt {
             Answer::None { silent, silence, why } => {
@@ -127,7 +142,7 @@ impl Agent for VirtualDomain {
         // Where it is not the outcome anyway: somebody should look before the next start.
         let goes_on = request.action == Action::Stop || seen.libvirt != Answer::NotAsked;
         if goes_on && !self.complained {
-            if let Document::Unusable(why) = &seen.document {
+            if let Document::Unusable(why) | Document::Missing(why) = &seen.document {
                 turn.warning(why);
                 self.complained = true;
             }

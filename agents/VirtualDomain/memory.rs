@@ -4,6 +4,7 @@
 
 use std::{io, path::Path};
 
+use duet_domain::Uuid;
 use duet_host::file;
 use duet_ocf::chain;
 
@@ -30,6 +31,15 @@ pub(crate) fn recall(config: &Config) -> Result<Option<Identity>, String> {
     }
 }
 
+/// The UUID in somebody else's memory, if that is one.
+pub(crate) fn whose(path: &Path) -> Option<Uuid> {
+    let name = path.file_name()?.to_str()?;
+    if !name.starts_with("VirtualDomain-") || !name.ends_with(".identity") {
+        return None;
+    }
+    parse(&file::read_private(path, LIMIT).ok()?)?.0.uuid
+}
+
 /// Keeps it.
 pub(crate) fn keep(config: &Config, identity: &Identity) -> Result<(), duet_host::Error> {
     write(&config.memory, &render(identity, &config.definition.to_string_lossy()))
@@ -52,9 +62,16 @@ pub(crate) fn write(path: &Path, text: &str) -> Result<(), duet_host::Error> {
 /// Forgets it.
 pub(crate) fn forget(path: &Path) -> io::Result<()> {
     match std::fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-        _ => Ok(()),
+        Ok(()) => Ok(()),
+        // A read-only file system says that it is one even of what is not there.
+        Err(_) if is_missing(path) => Ok(()),
+        Err(error) => Err(error),
     }
+}
+
+fn is_missing(path: &Path) -> bool {
+    use io::ErrorKind::{NotADirectory, NotFound};
+    path.symlink_metadata().is_err_and(|error| matches!(error.kind(), NotFound | NotADirectory))
 }
 
 /// libvirt allows no line break in a name, so lines are enough; the path is the rest, whatever is in it.

@@ -5,7 +5,7 @@
 use std::{path::Path, time::Duration};
 
 use duet_domain::{Definition, State, Uuid};
-use duet_host::{file, processes::Process};
+use duet_host::{clock, processes::Process};
 use duet_libvirt_rpc::{
     Client, DomainInfo, DomainRef, Error as LibvirtError, Hypervisor, SOCKET_DIR,
 };
@@ -13,14 +13,17 @@ use duet_ocf::{Action, chain};
 
 use crate::{
     config::Config,
+    definition::Written,
     memory,
+    overlay::{self, Overlay},
     process::{self, Processes},
     snapshot::{Image, Role, Seen},
+    strangers::{self, Strangers},
     upkeep::{self, Upkeep},
 };
 
-/// No definition is larger; libvirt's own limit for a string.
-pub(crate) const DEFINITION_LIMIT: usize = 4 * 1024 * 1024;
+/// What libvirt gets to answer in any case: slow storage may have taken all there was.
+const LEAST: Duration = Duration::from_millis(50);
 
 /// Who a domain is. Without a UUID, the name alone says it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,8 +39,12 @@ pub(crate) struct Identity {
 pub(crate) enum Document {
     /// Who the domain is.
     Read(Identity),
-    /// It cannot be read or understood.
+    /// There is no such file.
+    Missing(String),
+    /// It is there, or may be, and cannot be read or understood.
     Unusable(String),
+    /// It was not read: the domain that is remembered runs.
+    NotNeeded,
 }
 
 /// A domain that libvirt knows.
@@ -120,16 +127,20 @@ pub(crate) struct Observation {
     pub(crate) upkeep: Upkeep,
     /// What is known about memory images.
     pub(crate) snapshot: Seen,
+    /// Who else runs here, where it cannot be told who is meant.
+    pub(crate) strangers: Strangers,
+    /// The copy-on-write image, before a start that wants one.
+    pub(crate) overlay: Overlay,
 }
 
 impl Observation {
     /// How to call the domain in a reason.
     pub(crate) fn name(&self) -> &str {
         match (&self.remembered, &self.document) {
-            (_, Document::Read(identity)) | (Some(identity), Document::Unusable(_)) => {
-                &identity.name
+            (_, Document::Read(identity)) | (Some(identity), _) => &identity.name,
+            (None, Document::Missing(_) | Document::Unusable(_) | Document::NotNeeded) => {
+                "(unknown)"
             }
-            (None, Document::Unusable(_)) => "(unknown)",
         }
     }
 }
@@ -141,57 +152,108 @@ impl Domain {
     }
 }
 
-/// Looks once; libvirt has `limit` to answer. `before` is the guest's process as an earlier look found it, `saved` the name
-/// of the domain that was to be saved meanwhile. Returns the definition's bytes too, so that a start uses exactly what was judged.
+/// How long a look may take.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Times {
+    /// For libvirt's answers.
+    pub(crate) limit: Duration,
+    /// For all of the operation.
+    pub(crate) remaining: Duration,
+}
+
+/// Looks once; libvirt has `limit` to answer, and the storage of the definition a share of what is `remaining`. `before` is the
+/// guest's process as an earlier look found it, `saved` the name of the domain that was to be saved meanwhile. Returns the definition's bytes too, where they were read.
 pub(crate) fn look(
     config: &Config,
     action: Action,
-    limit: Duration,
+    Times { limit, remaining }: Times,
     before: Option<Process>,
     saved: Option<&str>,
+    written: &mut Written,
 ) -> (Observation, Option<String>) {
-    let (document, text) = read_definition(&config.definition);
+    let began = clock::now();
+    let left = || {
+        let spent = clock::now().saturating_sub(began);
+        limit.min(remaining.saturating_sub(spent)).max(LEAST)
+    };
     let (remembered, unclear) = match memory::recall(config) {
         Ok(remembered) => (remembered, None),
         Err(why) => (None, Some(why)),
     };
-    let wanted = identities(&document, remembered.as_ref());
+    let path = &config.definition;
+    let mut read = None;
+    // Who is remembered is asked for first; where that one runs, the definition matters to nobody.
+    let decides = matches!(action, Action::Start | Action::ValidateAll | Action::ReloadAgent);
+    let comes_first = decides || remembered.is_none();
+    if comes_first {
+        read = Some(written.read(path, remaining));
+    }
+    let text = read.as_ref().and_then(|(_, text)| text.as_deref());
     let needless = match action {
         Action::ValidateAll | Action::ReloadAgent => true,
         // A start that cannot be carried out need not wait for libvirt to say so.
         Action::Start => text.is_none(),
-        _ => wanted.is_empty(),
+        _ => remembered.is_none() && text.is_none(),
     };
-    let mut snapshot = look_for_images(config, action, &document, saved);
+    let overlay = match text {
+        Some(text) => overlay::look(config, action, text),
+        None => Overlay::NotWanted,
+    };
+    let document = read.as_ref().map_or(&Document::NotNeeded, |(document, _)| document);
+    let mut snapshot = look_for_images(config, action, document, saved);
     let (libvirt, size) = if needless {
         (Answer::NotAsked, None)
     } else {
-        let starting = action == Action::Start;
-        ask(config, &wanted, starting, limit, &mut snapshot).unwrap_or_else(|error| {
+        let mut next = |at: usize| {
+            let mut wanted = Vec::new();
+            wanted.extend(remembered.clone());
+            if at > 0 || wanted.is_empty() {
+                let (document, _) = read.get_or_insert_with(|| written.read(path, remaining));
+                wanted = identities(document, remembered.as_ref()).into_iter().cloned().collect();
+            }
+            wanted.into_iter().nth(at)
+        };
+        let answer = ask(config, &mut next, action == Action::Start, left(), &mut snapshot);
+        answer.unwrap_or_else(|error| {
             let silence = Silence::of(&error);
             let why = chain(&error);
             (Answer::None { silence, why, silent: Duration::ZERO }, None)
         })
     };
+    let (document, text) = match (read, &libvirt) {
+        (Some(read), _) => read,
+        (None, Answer::Known { .. }) => (written.glance(path, remaining), None),
+        (None, Answer::None { .. } | Answer::NotAsked) => written.read(path, remaining),
+    };
     let processes = match libvirt {
         Answer::None { .. } if process::can_tell(config.driver, action) => {
-            process::look(config, &wanted, before)
+            process::look(config, &identities(&document, remembered.as_ref()), before)
         }
         Answer::None { .. } | Answer::NotAsked | Answer::Known { .. } => Processes::NotLooked,
     };
-    let upkeep = upkeep::look(config, action, size);
-    (Observation { document, remembered, unclear, libvirt, processes, upkeep, snapshot }, text)
-}
-
-fn read_definition(path: &Path) -> (Document, Option<String>) {
-    let text = match file::read_text(path, DEFINITION_LIMIT) {
-        Ok(text) => text,
-        Err(error) => return (Document::Unusable(chain(&error)), None),
+    let is_unknown = matches!(document, Document::Unusable(_))
+        || unclear.is_some() && matches!(document, Document::Missing(_));
+    let strangers = match action {
+        Action::Monitor | Action::Status | Action::Stop
+            if is_unknown && libvirt == Answer::NotAsked =>
+        {
+            strangers::look(config, left())
+        }
+        _ => Strangers::NotLooked,
     };
-    match Definition::parse(text.as_bytes()) {
-        Ok(Definition { name, uuid, .. }) => (Document::Read(Identity { name, uuid }), Some(text)),
-        Err(error) => (Document::Unusable(format!("{}: {}", path.display(), chain(&error))), None),
-    }
+    let upkeep = upkeep::look(config, action, size);
+    let seen = Observation {
+        document,
+        remembered,
+        unclear,
+        libvirt,
+        processes,
+        upkeep,
+        snapshot,
+        strangers,
+        overlay,
+    };
+    (seen, text)
 }
 
 /// Who to look for: first who was started here, then who the definition says, once if they are one.
@@ -209,7 +271,7 @@ fn identities<'a>(document: &'a Document, remembered: Option<&'a Identity>) -> V
 
 fn ask(
     config: &Config,
-    wanted: &[&Identity],
+    wanted: &mut dyn FnMut(usize) -> Option<Identity>,
     starting: bool,
     limit: Duration,
     snapshot: &mut Seen,
@@ -225,9 +287,11 @@ fn ask(
         }
         Answer::Known { .. } | Answer::None { .. } | Answer::NotAsked => None,
     };
-    if let (true, Some(identity), Seen::Images(images)) = (starting, wanted.last(), snapshot) {
+    // Whom the definition names comes last.
+    let last = if starting { (0..).map_while(wanted).last() } else { None };
+    if let (Some(identity), Seen::Images(images)) = (last, snapshot) {
         if images.ready == Image::Complete {
-            images.ready = whose(&mut client, config, identity)?;
+            images.ready = whose(&mut client, config, &identity)?;
         }
     }
     client.close();
@@ -281,14 +345,15 @@ pub(crate) fn connect(config: &Config, limit: Duration) -> Result<Client, Libvir
     Client::open(config.driver, &config.uri, Path::new(SOCKET_DIR), limit)
 }
 
-/// Finds the domain that is meant. Active beats inactive, remembered beats written.
+/// Finds the domain that is meant. Active beats inactive, remembered beats written: `wanted` says who is first, who
+/// second, and is not asked for more than it takes.
 fn find(
     libvirt: &mut impl Hypervisor,
-    wanted: &[&Identity],
+    wanted: &mut dyn FnMut(usize) -> Option<Identity>,
     starting: bool,
 ) -> Result<Answer, LibvirtError> {
     let (mut ours, mut namesake): (Option<Domain>, Option<Domain>) = (None, None);
-    for identity in wanted {
+    for identity in (0..).map_while(wanted) {
         if let Some(uuid) = identity.uuid {
             let found = known(libvirt.lookup_by_uuid(uuid))?;
             if let Some(domain) = describe(libvirt, found, starting)? {
@@ -325,6 +390,11 @@ fn describe(
     // It may be gone by now, which is an answer like any other.
     let Some(state) = known(libvirt.state(&reference))? else { return Ok(None) };
     let mut domain = Domain { reference, state, has_memory_image: false };
+    // Without a definition there is no domain at rest that is off, and one that is off has no number: libvirt is about to
+    // start it, for an order that nobody may wait for any more, or has just ended it. Another look will tell.
+    if !domain.is_active() && (domain.reference.id >= 0 || is_transient(libvirt, &domain)?) {
+        domain.state = State::NoState;
+    }
     if starting && !domain.is_active() {
         // Drivers without managed save refuse the question; then there is no image.
         domain.has_memory_image = match libvirt.has_managed_save_image(&domain.reference) {
@@ -334,6 +404,15 @@ fn describe(
         };
     }
     Ok(Some(domain))
+}
+
+fn is_transient(libvirt: &mut impl Hypervisor, domain: &Domain) -> Result<bool, LibvirtError> {
+    match libvirt.is_persistent(&domain.reference) {
+        Ok(is_persistent) => Ok(!is_persistent),
+        // It is gone by now, or the driver does not tell.
+        Err(error) if error.fault().is_some() => Ok(false),
+        Err(error) => Err(error),
+    }
 }
 
 /// "No such domain" is knowledge; every other error is not.

@@ -170,8 +170,21 @@ mod tests {
 
     const UUID: &str = "c7a5fdbd-edaf-9455-926a-d65c16db1809";
     const OTHER: &str = "d7a5fdbd-edaf-9455-926a-d65c16db1809";
-    const NAMES: [&str; 10] =
-        ["vm", "vm1", "vm-1", "v.1", "a,b", "a", "two words", "vm+", "a=b", "a,,b"];
+    const NAMES: [&str; 13] = [
+        "vm",
+        "vm1",
+        "vm-1",
+        "v.1",
+        "a,b",
+        "a",
+        "two words",
+        "vm+",
+        "a=b",
+        "a,,b",
+        "a+b",
+        "a&b",
+        "größe",
+    ];
 
     fn identity(name: &str, uuid: Option<&str>) -> Identity {
         Identity { name: name.into(), uuid: uuid.map(|uuid| uuid.parse().unwrap()) }

@@ -14,7 +14,8 @@ const PARAMETERS: &[Parameter] = &[
         "Definition of the domain",
         "Absolute path of the libvirt definition (XML) of this domain.\n\n\
          Name and UUID in it say which domain is meant. They are remembered while the domain runs, so that a file \
-         that has become unreadable cannot hide a running guest.",
+         that has become unreadable cannot hide a running guest. Where the file is there and cannot be read, and nothing \
+         is remembered, probe and stop succeed only if no domain runs on the node that no other resource remembers.",
     )
     .required()
     .unique("config"),
@@ -240,24 +241,25 @@ const PARAMETERS: &[Parameter] = &[
         "backingfile",
         Kind::String,
         "Backing file of a copy-on-write image",
-        "The image that the domain's own disk is laid over.",
-    )
-    .not_yet(),
+        "Absolute path of an image that is only read. The domain runs on an overlay over it, which start makes with \
+         qemu-img where it is missing or empty: beside the definition, named like it with the extension qcow2 \
+         (/srv/web.xml has /srv/web.qcow2). The definition has to name that overlay as the file of a disk. An overlay that \
+         the stock agent made under the name that it would use is used on.",
+    ),
     Parameter::new(
         "stateless",
         Kind::Boolean,
         "Begin with a fresh image each time",
-        "Creates the copy-on-write image anew at each start.",
+        "Each start makes the overlay anew; what the guest wrote in its previous run is gone. Needs backingfile.",
     )
-    .with_default("false")
-    .not_yet(),
+    .with_default("false"),
     Parameter::new(
         "copyindirs",
         Kind::String,
         "Directories copied into the image",
-        "Blank-separated directories that are copied into a fresh image.",
-    )
-    .not_yet(),
+        "Blank-separated directories of this node, which virt-copy-in copies into the root directory of an overlay that \
+         was just made. Where that fails, there is no overlay and no start. Needs backingfile.",
+    ),
     Parameter::new(
         "shutdown_mode",
         Kind::String,

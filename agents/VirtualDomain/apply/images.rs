@@ -80,6 +80,7 @@ fn carry_out(
         Step::RemoveImage(name) => snapshot.remove(name).map_err(image)?,
         Step::Create { .. }
         | Step::Undefine(_)
+        | Step::MakeOverlay(_)
         | Step::RequestShutdown { .. }
         | Step::Destroy(_)
         | Step::EndProcess { .. }

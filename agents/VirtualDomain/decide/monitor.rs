@@ -1,5 +1,6 @@
-//! Is it running, and well? Invariant: 7 only when libvirt says so, when libvirt cannot be asked and no process is the
-//! guest's, or when a probe has nothing to ask for.
+//! Is it running, and well? Invariant: 7 only when libvirt says so; when libvirt cannot be asked, no process is the
+//! guest's and no libvirt that merely does not answer can still be about to start it; or when a probe has nothing to
+//! ask for.
 
 use std::time::Duration;
 
@@ -8,9 +9,13 @@ use duet_ocf::{ExitCode, Next, Outcome, Progress};
 
 use crate::{
     config::Config,
-    decide::{Step, is_borne_with, nobody_known, patience, unanswered, upkeep, well},
+    decide::{
+        Step, about_to_start, is_borne_with, may_still_start, nobody_known, patience, unanswered,
+        upkeep, well,
+    },
     observe::{Answer, Document, Observation, Silence},
     process::Processes,
+    strangers::Strangers,
 };
 
 /// `only_asks`: a probe or a status, which change nothing.
@@ -73,6 +78,9 @@ fn by_process(
         Processes::Found(_) if only_asks => Next::success(),
         Processes::Found(_) => upkeep::monitored(config, None, seen, progress),
         Processes::NoneSeen if !is_borne_with(silence, silent, progress) => {
+            if may_still_start(seen, silence) {
+                return about_to_start(seen, why);
+            }
             let name = seen.name();
             not_running(format!("Domain {name} is not running: no process here is its; {why}"))
         }
@@ -87,11 +95,17 @@ fn nobody_to_ask_for(only_asks: bool, seen: &Observation) -> Next<Step> {
         return Next::fail(ExitCode::Generic, why);
     }
     let why = match &seen.document {
-        Document::Unusable(why) => why.as_str(),
-        Document::Read(_) => "Nothing was asked",
+        Document::Unusable(why) | Document::Missing(why) => why.as_str(),
+        Document::Read(_) | Document::NotNeeded => "Nothing was asked",
     };
-    let reason = format!("{why}; no domain is remembered to run here either");
-    if only_asks {
+    let nobody = seen.strangers == Strangers::Nobody;
+    let and = if nobody {
+        "no domain runs here at all"
+    } else {
+        "no domain is remembered to run here either"
+    };
+    let reason = format!("{why}; {and}");
+    if only_asks || nobody {
         // The definition may lie on storage that only the active node has.
         not_running(reason)
     } else {

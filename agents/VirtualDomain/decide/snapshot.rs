@@ -178,6 +178,7 @@ pub(super) fn to_seal(seen: &Observation, progress: &Progress<Step>) -> Option<S
             | Step::Seal(_) => return None,
             Step::Create { .. }
             | Step::Undefine(_)
+            | Step::MakeOverlay(_)
             | Step::Restore { .. }
             | Step::SetImageAside { .. }
             | Step::RemoveImage(_)

@@ -3,22 +3,31 @@
 
 use std::time::Duration;
 
-use duet_domain::{Ailment, Health, health};
+use duet_domain::{Ailment, Health, PausedReason, State, health};
 use duet_ocf::{ExitCode, Next, Progress};
 
 use crate::{
     config::Config,
-    decide::{Step, lacks_csync2, snapshot, unanswered, upkeep},
+    decide::{Step, lacks_csync2, snapshot, stop::SOON, unanswered, upkeep},
     observe::{Answer, Document, Domain, Identity, Observation},
+    overlay::Overlay,
 };
 
 pub(super) fn start(config: &Config, seen: &Observation, progress: &Progress<Step>) -> Next<Step> {
     let wanted = match &seen.document {
         Document::Read(identity) => identity,
-        Document::Unusable(why) => return Next::fail(ExitCode::Installed, why),
+        Document::Unusable(why) | Document::Missing(why) => {
+            return Next::fail(ExitCode::Installed, why);
+        }
+        Document::NotNeeded => {
+            return Next::fail(ExitCode::Generic, "The definition was not read");
+        }
     };
     if seen.upkeep.lacks_csync2 {
         return lacks_csync2();
+    }
+    if let Overlay::Unusable(why) = &seen.overlay {
+        return Next::fail(ExitCode::Installed, why);
     }
     let (ours, namesake) = match &seen.libvirt {
         Answer::NotAsked => return Next::fail(ExitCode::Generic, "libvirt was not asked"),
@@ -63,8 +72,17 @@ pub(super) fn start(config: &Config, seen: &Observation, progress: &Progress<Ste
         return Next::Do(Step::Undefine(domain.reference.clone()));
     }
     let leaves_memory_image = ours.is_some_and(|domain| domain.has_memory_image);
+    // A memory that is restored belongs to the overlay as it is.
     snapshot::before_create(&wanted.name, leaves_memory_image, seen, progress).unwrap_or_else(
-        || Next::Do(Step::Create { name: wanted.name.clone(), leaves_memory_image }),
+        || match seen.overlay.to_make() {
+            // Nobody runs here under this name or UUID: that was seen in this look.
+            Some(path) if !progress.tried(|step| matches!(step, Step::MakeOverlay(_))) => {
+                Next::Do(Step::MakeOverlay(path.to_owned()))
+            }
+            Some(_) | None => {
+                Next::Do(Step::Create { name: wanted.name.clone(), leaves_memory_image })
+            }
+        },
     )
 }
 
@@ -81,6 +99,10 @@ fn active(
     progress: &Progress<Step>,
 ) -> Next<Step> {
     let name = &domain.reference.name;
+    // Its QEMU is there, and may still fail before the guest runs.
+    if domain.state == State::Paused(PausedReason::StartingUp) {
+        return Next::wait(SOON, format!("domain {name} to have started"));
+    }
     match health(domain.state, config.paused_by_error) {
         Health::Healthy => snapshot::after_start(seen.name(), seen, progress)
             .unwrap_or_else(|| upkeep::started(config, domain, seen, progress)),

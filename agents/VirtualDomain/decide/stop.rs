@@ -21,7 +21,7 @@ use crate::{
 
 /// What libvirt may need to end a domain: it waits 10 s between TERM and KILL, then releases the devices.
 const DESTROY_RESERVE: Duration = Duration::from_secs(15);
-/// An end that was ordered is ordered again after this long.
+/// An end that was ordered is ordered again after this long; sooner where little time is left.
 pub(super) const BETWEEN_DESTROYS: Duration = Duration::from_secs(5);
 /// A request that failed is repeated after this long,
 const BETWEEN_REQUESTS: Duration = Duration::from_secs(2);
@@ -82,6 +82,10 @@ pub(super) fn stop(config: &Config, seen: &Observation, progress: &Progress<Step
     // What a monitor makes of an error is an option; that such a guest will not shut itself down is not.
     match health(domain.state, OnPausedByError::Fail) {
         Health::Leaving => going_down(domain, time_to_ask),
+        // Between its process's end and its own, libvirt has a domain in no clear state.
+        Health::Ailing(Ailment::Unclear) if asked.is_some_and(|asked| asked.failure.is_none()) => {
+            going_down(domain, time_to_ask)
+        }
         Health::Ailing(Ailment::Crashed | Ailment::Unclear) => end(domain),
         Health::Healthy | Health::Ailing(Ailment::PausedByError(_)) | Health::Gone => match asked {
             None => Next::Do(Step::RequestShutdown {
@@ -151,9 +155,14 @@ fn is_destroy(step: &Step, domain: &DomainRef) -> bool {
     matches!(step, Step::Destroy(ended) if ended.uuid == domain.uuid)
 }
 
+/// Of the time that is left, half: even a stop of a second orders the end more than once.
+fn between_destroys(progress: &Progress<Step>) -> Duration {
+    BETWEEN_DESTROYS.min(progress.remaining / 2)
+}
+
 fn end(domain: &DomainRef, progress: &Progress<Step>) -> Next<Step> {
     match progress.since(|step| is_destroy(step, domain)) {
-        Some(ago) if ago < BETWEEN_DESTROYS => {
+        Some(ago) if ago < between_destroys(progress) => {
             Next::wait(SOON, format!("domain {} to be gone", domain.name))
         }
         Some(_) | None => Next::Do(Step::Destroy(domain.clone())),

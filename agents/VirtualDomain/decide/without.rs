@@ -9,7 +9,7 @@ use duet_ocf::{ExitCode, Next, Progress};
 use crate::{
     config::Config,
     decide::{
-        Step, is_borne_with,
+        Step, about_to_start, is_borne_with, may_still_start,
         stop::{BETWEEN_DESTROYS, POLL, SOON, gone, reserve},
         unanswered,
     },
@@ -46,15 +46,8 @@ pub(super) fn stop(
         // It was there, so nothing was still to be started.
         Processes::NoneSeen if ended || was_there(progress) => gone(seen, progress),
         Processes::NoneSeen if may_come_back => unanswered(seen, why, silence, silent, progress),
-        // What a start was remembered of has run since; what none was may be a start that gave up waiting for this
-        // very libvirt, and begins when it goes on.
-        Processes::NoneSeen if silence == Silence::Nobody || seen.remembered.is_some() => {
-            gone(seen, progress)
-        }
-        Processes::NoneSeen => Next::fail(
-            ExitCode::Generic,
-            format!("{why}; it may still be about to start domain {}", seen.name()),
-        ),
+        Processes::NoneSeen if !may_still_start(seen, silence) => gone(seen, progress),
+        Processes::NoneSeen => about_to_start(seen, why),
         Processes::NotLooked | Processes::CouldNotLook(_) => {
             // A process that is ending needs a moment.
             if ended && !progress.remaining.is_zero() {

@@ -300,3 +300,58 @@ fn a_memory_that_others_could_have_written_stops_nobody() {
     assert_eq!(ran.code, 1, "{ran:?}");
     assert!(ran.reason().contains("is damaged"), "{ran:?}");
 }
+
+#[test]
+fn a_start_that_finds_the_previous_run_shutting_down_waits_for_its_end_and_starts() {
+    let leaving = FakeDomain::running("web", UUID).in_state(4, 1);
+    let Some(stage) = Stage::with(leaving) else { return };
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            std::thread::sleep(Duration::from_millis(700));
+            let mut world = stage.libvirt().world();
+            assert!(
+                !world.calls.iter().any(|call| call == "create"),
+                "not beside the previous run"
+            );
+            world.domains.clear();
+        });
+        let ran = stage.run("start");
+        assert_eq!(ran.code, 0, "{ran:?}");
+        assert!(ran.took > Duration::from_millis(700), "{ran:?}");
+    });
+    assert!(stage.libvirt().was_asked("create"));
+    assert_eq!(stage.run("monitor").code, 0);
+}
+
+#[test]
+fn a_guest_that_never_gets_beyond_starting_up_has_not_started() {
+    let starting = FakeDomain::running("web", UUID).in_state(3, 11);
+    let Some(stage) = Stage::with(starting) else { return };
+    let ran = stage.run_with("start", &[("CRM_meta_timeout", "1000")]);
+    assert_eq!(ran.code, 1, "{ran:?}");
+    assert!(ran.reason().contains("waiting for domain web to have started"), "{ran:?}");
+}
+
+/// As libvirt 9 has a domain between the order to create it and the start of its QEMU; the order may be of a start that
+/// was given up.
+#[test]
+fn a_transient_domain_that_is_off_is_about_to_start_and_not_stopped() {
+    let about_to = FakeDomain { persistent: false, ..FakeDomain::defined("web", UUID) };
+    let Some(stage) = Stage::with(about_to) else { return };
+    for action in ["stop", "monitor", "start"] {
+        let ran = stage.run_with(action, &[("CRM_meta_timeout", "1500")]);
+        assert_eq!(ran.code, 1, "{action}: {ran:?}");
+    }
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            std::thread::sleep(Duration::from_millis(500));
+            let mut world = stage.libvirt().world();
+            let domain = &mut world.domains[0];
+            (domain.state, domain.reason) = (1, 1);
+        });
+        let ran = stage.run("stop");
+        assert_eq!(ran.code, 0, "{ran:?}");
+        assert!(ran.took > Duration::from_millis(500), "{ran:?}");
+    });
+    assert!(stage.libvirt().world().domains.is_empty(), "it was stopped when it ran");
+}

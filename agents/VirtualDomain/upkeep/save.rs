@@ -9,10 +9,7 @@ use duet_libvirt_rpc::{DomainRef, Hypervisor, XmlFlags};
 use duet_ocf::{Turn, chain};
 
 use super::{Error, Save};
-use crate::{
-    config::Config,
-    observe::{self, DEFINITION_LIMIT},
-};
+use crate::{config::Config, definition::LIMIT, observe};
 
 /// What a next start from it would use, passwords included: what is not written back is lost.
 const WHOLE: XmlFlags = XmlFlags::INACTIVE.and(XmlFlags::SECURE);
@@ -36,7 +33,7 @@ pub(super) fn save(
         })
         .map_err(|source| Error::Dump { name: domain.name.clone(), source })?;
     // Only a file that is there: in its place may be a mount that is missing.
-    let written = file::read_text(&config.definition, DEFINITION_LIMIT)?;
+    let written = file::read_text(&config.definition, LIMIT)?;
     if written == definition {
         return Ok(());
     }

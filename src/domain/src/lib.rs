@@ -2,11 +2,13 @@
 //! a definition says it is. Invariant: no I/O, no clock; the same input gives the same answer.
 
 mod definition;
+mod disks;
 mod health;
 mod state;
 mod uuid;
 
 pub use definition::{Definition, DefinitionError};
+pub use disks::disk_files;
 pub use health::{Ailment, Health, OnPausedByError, health};
 pub use state::{CrashedReason, PausedReason, RunningReason, ShutOffReason, State};
 pub use uuid::{Uuid, UuidError};

@@ -54,6 +54,14 @@ pub enum Error {
         /// Why.
         source: io::Error,
     },
+    /// A file's storage did not answer in time.
+    #[error("Could not read {}: its storage did not answer within {:.1} s", path.display(), after.as_secs_f32())]
+    Stalled {
+        /// Which.
+        path: PathBuf,
+        /// How long it had.
+        after: Duration,
+    },
     /// A file is larger than anything we would expect there.
     #[error("{} is larger than {limit} bytes", path.display())]
     TooLarge {
@@ -108,6 +116,6 @@ impl Error {
     /// Whether the cause is that time ran out.
     #[must_use]
     pub fn is_timeout(&self) -> bool {
-        matches!(self, Error::TimedOut { .. } | Error::Unkillable { .. })
+        matches!(self, Error::TimedOut { .. } | Error::Unkillable { .. } | Error::Stalled { .. })
     }
 }

@@ -100,6 +100,11 @@ fn open(path: &Path, flags: i32) -> Result<(File, fs::Metadata), Error> {
 fn read_all(file: &File, path: &Path, limit: usize) -> Result<Vec<u8>, Error> {
     let failed = |source| Error::Read { path: path.to_owned(), source };
     let mut bytes = Vec::new();
+    // What says how large it is need not be read to know that.
+    let length = file.metadata().map_err(failed)?.len();
+    if usize::try_from(length).map_or(true, |length| length > limit) {
+        return Err(Error::TooLarge { path: path.to_owned(), limit });
+    }
     let one_more = u64::try_from(limit).unwrap_or(u64::MAX).saturating_add(1);
     file.take(one_more).read_to_end(&mut bytes).map_err(failed)?;
     if bytes.len() > limit {

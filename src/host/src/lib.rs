@@ -6,6 +6,7 @@
 )]
 
 mod attributes;
+pub mod bounded;
 pub mod clock;
 mod error;
 pub mod file;

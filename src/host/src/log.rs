@@ -41,7 +41,7 @@ impl Log {
         let pid = std::process::id();
         let tag =
             match (environment.filled("HA_LOGTAG"), environment.filled("OCF_RESOURCE_INSTANCE")) {
-                (Some(tag), _) => tag.to_owned(),
+                (Some(tag), _) => fold(tag),
                 (None, Some(instance)) => format!("{agent}({})[{pid}]", fold(instance)),
                 (None, None) => format!("{agent}[{pid}]"),
             };
@@ -204,6 +204,8 @@ mod tests {
         assert_eq!(log(&[]).tag, format!("Demo[{pid}]"));
         assert_eq!(log(&[("OCF_RESOURCE_INSTANCE", "vm1")]).tag, format!("Demo(vm1)[{pid}]"));
         assert_eq!(log(&[("HA_LOGTAG", "mine"), ("OCF_RESOURCE_INSTANCE", "vm1")]).tag, "mine");
+        let forged = log(&[("HA_LOGTAG", "mine\nERROR: forged\u{1b}[2J")]).tag;
+        assert_eq!(forged, "mine; ERROR: forged [2J");
     }
 
     #[test]

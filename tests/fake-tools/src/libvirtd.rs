@@ -277,6 +277,7 @@ impl World {
                 Ok(words(&std::iter::once(count).chain(methods).collect::<Vec<_>>()))
             }
             1 | 2 => Ok(Vec::new()),
+            273 => Ok(self.list()),
             10 => self.create(reader.string().unwrap()),
             164 | 183 | 184 | 196 | 232 | 233 | 235 | 258 | 350 => {
                 self.newer(procedure, &argument, &mut reader)
@@ -303,6 +304,17 @@ impl World {
             }
             _ => self.on_domain(procedure, &argument),
         })
+    }
+
+    fn list(&self) -> Vec<u8> {
+        let mut writer = Writer::new();
+        let count = u32::try_from(self.domains.len()).unwrap();
+        writer.u32(count);
+        for domain in &self.domains {
+            domain.reference().encode(&mut writer);
+        }
+        writer.u32(count);
+        writer.into_bytes()
     }
 
     fn on_domain(&mut self, procedure: i32, uuid: &str) -> Answer {

@@ -127,8 +127,15 @@ fn a_start_that_a_frozen_libvirt_may_still_carry_out_is_not_stopped() {
         dead.remembered = None;
         let next = decide(Action::Stop, "0", &dead, &at(11, 70));
         // Where there is no daemon, nobody remembers the order.
-        let expected = if silence == Silence::Nobody { ExitCode::Ok } else { ExitCode::Generic };
+        let nobody = silence == Silence::Nobody;
+        let expected = if nobody { ExitCode::Ok } else { ExitCode::Generic };
         assert_eq!(code(&next), Some(expected), "{silence:?}");
+        for interval in ["0", "10000"] {
+            let next = decide(Action::Monitor, interval, &dead, &at(11, 10));
+            let expected = if nobody { ExitCode::NotRunning } else { ExitCode::Generic };
+            assert_eq!(code(&next), Some(expected), "{silence:?}");
+            assert!(nobody || reason(&next).contains("about to start"), "{next:?}");
+        }
     }
 }
 

@@ -110,6 +110,11 @@ impl Stage {
         text.lines().map(str::to_owned).collect()
     }
 
+    /// Its directory.
+    pub(crate) fn directory(&self) -> &Path {
+        self.directory.path()
+    }
+
     /// The definition file.
     pub(crate) fn definition(&self) -> PathBuf {
         self.directory.path().join("web.xml")
@@ -171,6 +176,7 @@ impl Stage {
             .env("TOOLS", self.at("tools"))
             .env("BEFORE", &self.before)
             .env("AFTER", &self.after)
+            .env("STAGE", self.directory())
             .env("OCF_RESOURCE_INSTANCE", "p_web")
             .env("HA_RSCTMP", self.memory())
             .env("OCF_RESKEY_config", self.definition())

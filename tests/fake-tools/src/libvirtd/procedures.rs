@@ -26,6 +26,7 @@ pub(super) fn name(procedure: i32) -> &'static str {
         234 => "destroy",
         235 => "describe-saved",
         258 => "shutdown",
+        273 => "list",
         350 => "define",
         other => panic!("the fake libvirtd has no procedure {other}"),
     }
@@ -34,7 +35,7 @@ pub(super) fn name(procedure: i32) -> &'static str {
 /// The domain's UUID, or what else the call is about.
 pub(super) fn argument(procedure: i32, reader: &mut Reader<'_>) -> String {
     match procedure {
-        66 | 2 | 10 | 350 => String::new(),
+        66 | 2 | 10 | 273 | 350 => String::new(),
         1 => reader.optional_string().unwrap().unwrap_or_default().to_owned(),
         23 | 233 | 235 => reader.string().unwrap().to_owned(),
         24 => Uuid::from_bytes(reader.uuid().unwrap()).to_string(),

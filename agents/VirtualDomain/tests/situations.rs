@@ -1,0 +1,84 @@
+//! The table of situations against the sources. Invariant tested: each situation is there once, and every test that it
+//! names exists.
+#![allow(clippy::disallowed_methods, clippy::unwrap_used, reason = "tests")]
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+const SITUATIONS: usize = 44;
+const NOT_YET: &str = "not yet";
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().unwrap()
+}
+
+fn sources(below: &Path, into: &mut String) {
+    for entry in fs::read_dir(below).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            sources(&path, into);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            into.push_str(&fs::read_to_string(path).unwrap());
+        }
+    }
+}
+
+fn all_sources() -> String {
+    let mut text = String::new();
+    for folder in ["agents", "src", "tests"] {
+        sources(&root().join(folder), &mut text);
+    }
+    text
+}
+
+/// A test function; or a scenario, which its file's table has by the part behind the slash.
+fn exists(name: &str, sources: &str) -> bool {
+    match name.split_once('/') {
+        Some((_, scenario)) => sources.contains(&format!("\"{scenario}\"")),
+        None => {
+            sources.contains(&format!("#[test]\nfn {name}(")) || {
+                // In a module of its own.
+                sources.contains(&format!("#[test]\n    fn {name}("))
+            }
+        }
+    }
+}
+
+/// Number and last column of every row.
+fn rows(table: &str) -> Vec<(usize, String)> {
+    let rows = table.lines().filter_map(|line| {
+        let cells: Vec<_> = line.trim_matches('|').split(" | ").map(str::trim).collect();
+        Some((cells.first()?.parse().ok()?, (*cells.last()?).to_owned()))
+    });
+    rows.collect()
+}
+
+#[test]
+fn every_situation_is_listed_and_every_test_it_names_exists() {
+    let table = fs::read_to_string(root().join("docs/virtualdomain-situations.md")).unwrap();
+    let (sources, rows) = (all_sources(), rows(&table));
+    let numbers: Vec<_> = rows.iter().map(|(number, _)| *number).collect();
+    assert_eq!(numbers, (1..=SITUATIONS).collect::<Vec<_>>());
+    for (number, proofs) in rows {
+        if proofs == NOT_YET {
+            continue;
+        }
+        for proof in proofs.split(", ") {
+            let name = proof.strip_prefix('`').and_then(|name| name.strip_suffix('`'));
+            let name = name.unwrap_or_else(|| panic!("{number}: {proof}"));
+            assert!(exists(name, &sources), "{number}: there is no test {name}");
+        }
+    }
+}
+
+/// Negative control.
+#[test]
+fn a_name_that_no_test_has_is_noticed() {
+    let sources = all_sources();
+    let never = ["a", "test", "that_is_not_there"].join("_");
+    assert!(!exists(&never, &sources));
+    assert!(!exists(&format!("containers/{never}"), &sources));
+    assert!(!exists("stubborn", &sources), "a function that is no test");
+}
