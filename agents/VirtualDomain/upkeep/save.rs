@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use duet_domain::Definition;
-use duet_host::{file, process::Call};
+use duet_host::{bounded, file, process::Call};
 use duet_libvirt_rpc::{DomainRef, Hypervisor, XmlFlags};
 use duet_ocf::{Turn, chain};
 
@@ -32,8 +32,8 @@ pub(super) fn save(
             definition
         })
         .map_err(|source| Error::Dump { name: domain.name.clone(), source })?;
-    // Only a file that is there: in its place may be a mount that is missing.
-    let written = file::read_text(&config.definition, LIMIT)?;
+    // Only a file that is there: in its place may be a mount that is missing, or dead.
+    let written = bounded::read_text(&config.definition, LIMIT, deadline)?;
     if written == definition {
         return Ok(());
     }

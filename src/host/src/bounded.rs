@@ -65,6 +65,14 @@ pub fn read(path: &Path, limit: usize, deadline: Deadline) -> Result<Vec<u8>, Er
     }
 }
 
+/// Like [`read`], for text.
+///
+/// # Errors
+/// Those of [`read`], and [`Error::NotText`].
+pub fn read_text(path: &Path, limit: usize, deadline: Deadline) -> Result<String, Error> {
+    file::text(read(path, limit, deadline)?, path)
+}
+
 /// A child that hangs must hold nobody's pipe or connection open, and end with us.
 #[allow(unsafe_code, reason = "neither std nor nix has close_range")]
 fn only_keep(pipe: i32) {

@@ -121,7 +121,7 @@ pub fn read_text(path: &Path, limit: usize) -> Result<String, Error> {
     text(read(path, limit)?, path)
 }
 
-fn text(bytes: Vec<u8>, path: &Path) -> Result<String, Error> {
+pub(crate) fn text(bytes: Vec<u8>, path: &Path) -> Result<String, Error> {
     String::from_utf8(bytes).map_err(|_| Error::NotText { path: path.to_owned() })
 }
 
