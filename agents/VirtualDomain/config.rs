@@ -209,7 +209,6 @@ mod tests {
         for (name, value) in [
             ("copyindirs", "/srv"),
             ("migration_transport", "ssh"),
-            ("backingfile", "/srv/base.qcow2"),
             ("migrateport", "49152"),
             ("start_resources", "true"),
         ] {

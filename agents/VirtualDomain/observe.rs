@@ -2,9 +2,11 @@
 //! own process where libvirt says nothing. Invariant: reads only; and "libvirt does not know such a domain" is kept
 //! apart from "libvirt could not be asked".
 
+mod images;
+
 use std::{path::Path, time::Duration};
 
-use duet_domain::{Definition, State, Uuid};
+use duet_domain::{State, Uuid};
 use duet_host::{clock, processes::Process};
 use duet_libvirt_rpc::{
     Client, DomainInfo, DomainRef, Error as LibvirtError, Hypervisor, SOCKET_DIR,
@@ -17,7 +19,7 @@ use crate::{
     memory,
     overlay::{self, Overlay},
     process::{self, Processes},
-    snapshot::{Image, Role, Seen},
+    snapshot::{Image, Seen},
     strangers::{self, Strangers},
     upkeep::{self, Upkeep},
 };
@@ -200,7 +202,7 @@ pub(crate) fn look(
         None => Overlay::NotWanted,
     };
     let document = read.as_ref().map_or(&Document::NotNeeded, |(document, _)| document);
-    let mut snapshot = look_for_images(config, action, document, saved);
+    let mut snapshot = images::look(config, action, document, saved);
     let (libvirt, size) = if needless {
         (Answer::NotAsked, None)
     } else {
@@ -291,53 +293,11 @@ fn ask(
     let last = if starting { (0..).map_while(wanted).last() } else { None };
     if let (Some(identity), Seen::Images(images)) = (last, snapshot) {
         if images.ready == Image::Complete {
-            images.ready = whose(&mut client, config, &identity)?;
+            images.ready = images::whose(&mut client, config, &identity)?;
         }
     }
     client.close();
     Ok((answer, size))
-}
-
-/// The images matter before a start, and after a save.
-fn look_for_images(
-    config: &Config,
-    action: Action,
-    document: &Document,
-    saved: Option<&str>,
-) -> Seen {
-    match (&config.snapshot, action, document, saved) {
-        (Some(snapshot), Action::Start, Document::Read(identity), _) => {
-            snapshot.look(&identity.name)
-        }
-        (Some(snapshot), Action::Stop, _, Some(name)) => snapshot.look(name),
-        (Some(snapshot), Action::Stop, _, None) => snapshot.fit(),
-        _ => Seen::NotAsked,
-    }
-}
-
-/// An image that libvirt cannot read, or that is another domain's, is none to restore.
-fn whose(
-    libvirt: &mut impl Hypervisor,
-    config: &Config,
-    wanted: &Identity,
-) -> Result<Image, LibvirtError> {
-    let Some(snapshot) = &config.snapshot else { return Ok(Image::Complete) };
-    let xml = match libvirt.describe_saved(&snapshot.file(&wanted.name, Role::Ready)) {
-        Ok(xml) => xml,
-        Err(error) if error.fault().is_some() => return Ok(Image::Unusable(chain(&error))),
-        Err(error) => return Err(error),
-    };
-    Ok(match Definition::parse(xml.as_bytes()) {
-        Ok(saved)
-            if saved.name != wanted.name
-                || wanted.uuid.is_some_and(|uuid| saved.uuid != Some(uuid)) =>
-        {
-            let uuid = saved.uuid.map(|uuid| format!(" ({uuid})")).unwrap_or_default();
-            Image::Unusable(format!("it is of another domain, {}{uuid}", saved.name))
-        }
-        Ok(_) => Image::Complete,
-        Err(error) => Image::Unusable(chain(&error)),
-    })
 }
 
 /// A connection in which everything together takes `limit` at most.
