@@ -38,7 +38,7 @@ use crate::{
 const LAST_LOOK: Duration = Duration::from_millis(50);
 
 /// How long a monitor waits for a libvirt that does not answer, before the guest's process decides.
-const MONITOR_PATIENCE: Duration = Duration::from_secs(2);
+const MONITOR_PATIENCE: Duration = Duration::from_millis(1500);
 /// How long a stop does: only libvirt can ask the guest itself.
 const STOP_PATIENCE: Duration = Duration::from_secs(10);
 /// How long a libvirt that has let a question wait already is waited for, time and again.

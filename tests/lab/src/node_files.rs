@@ -102,7 +102,8 @@ pub(crate) fn write(
     Ok(())
 }
 
-/// Units that systemd starts at boot, where systemd runs, and the log socket it must not take.
+/// Units that systemd starts at boot, where systemd runs, the log socket it must not take, and what a
+/// package enabled that nobody here uses: pcsd's Ruby part fails again and again, which costs most of a boot.
 fn enable_units(root: &Path) -> Result<()> {
     let system = root.join("etc/systemd/system");
     let wants = system.join("multi-user.target.wants");
@@ -113,6 +114,9 @@ fn enable_units(root: &Path) -> Result<()> {
         (wants.join("lab-log.service"), "../lab-log.service"),
         (wants.join("libvirtd.service"), "/lib/systemd/system/libvirtd.service"),
         (system.join("systemd-journald-dev-log.socket"), "/dev/null"),
+        (system.join("pcsd.service"), "/dev/null"),
+        (system.join("pcsd-ruby.service"), "/dev/null"),
+        (system.join("logd.service"), "/dev/null"),
     ];
     for (link, target) in links {
         drop(fs::remove_file(&link));

@@ -3,7 +3,7 @@
 use crate::cluster::Cluster;
 use crate::failure::Result;
 use crate::node::{Node, SHORT};
-use crate::scenario::checks::{Calm, failures};
+use crate::scenario::checks::{Calm, failures, forget_failures};
 use crate::scenario::{Story, boots_since, claim, downtime};
 use std::time::Duration;
 
@@ -63,6 +63,8 @@ fn silent(
     node.sh(&format!("crm node online {active}"), "ending the standby")?;
     let still = cluster.steady()?;
     claim(still == other, || format!("the guest went back to {still}"))?;
+    // Without libvirtd it could not be moved alive, and that may have been tried.
+    forget_failures(node)?;
     calm.kept(cluster)?;
     Ok(Story::at(zero)
         .figure("standby to first write", first - zero)
