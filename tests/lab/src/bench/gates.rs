@@ -49,11 +49,11 @@ pub(super) fn gates(results: &Results) -> Vec<Gate> {
         let ours = Row::of(results, &label(name, Whose::Ours));
         let children = ours.as_ref().map(|row| row.children);
         gates.push(gate(
-            format!("{name}: no child process"),
+            &format!("{name}: no child process"),
             children.map(|number| (format!("{number} children"), number == 0)),
         ));
         gates.push(gate(
-            format!("{name}: resident set"),
+            &format!("{name}: resident set"),
             ours.map(|row| {
                 (
                     format!("{} KiB, limit {MONITOR_KIB} KiB", row.memory_kib),
@@ -69,14 +69,14 @@ pub(super) fn gates(results: &Results) -> Vec<Gate> {
     gates.push(frozen(results, FROZEN_MONITOR, FROZEN_MONITOR_WALL));
     gates.push(frozen(results, FROZEN_STOP, FROZEN_STOP_TIMEOUT));
     gates.push(gate(
-        "stop, libvirtd frozen: the guest is gone".to_owned(),
+        "stop, libvirtd frozen: the guest is gone",
         Some((results.frozen.guest_is_gone.to_string(), results.frozen.guest_is_gone)),
     ));
     gates.push(every_command_succeeded(results));
     gates
 }
 
-fn gate(name: String, seen: Option<(String, bool)>) -> Gate {
+fn gate(name: &str, seen: Option<(String, bool)>) -> Gate {
     let (seen, holds) = seen.unwrap_or(("not measured".to_owned(), false));
     Gate { name: format!("VirtualDomain {name}"), seen, holds }
 }
@@ -88,13 +88,13 @@ fn cpu(results: &Results, row: &str, limit: f64) -> Gate {
         let limit = limit * slowness(floor.cpu_ms);
         (format!("{:.2} ms, limit {limit:.2} ms", ours.cpu_ms), ours.cpu_ms <= limit)
     });
-    gate(format!("{row}: CPU time, median"), seen)
+    gate(&format!("{row}: CPU time, median"), seen)
 }
 
 fn less_cpu(results: &Results, row: &str, gain: f64) -> Gate {
     let [stock, ours] = Whose::BOTH.map(|whose| Row::of(results, &label(row, whose)));
     let seen = stock.zip(ours).map(|(stock, ours)| less(stock.cpu_ms, ours.cpu_ms, gain));
-    gate(format!("{row}: CPU time, against stock"), seen)
+    gate(&format!("{row}: CPU time, against stock"), seen)
 }
 
 fn at_once(results: &Results, row: &str) -> Gate {
@@ -103,7 +103,7 @@ fn at_once(results: &Results, row: &str) -> Gate {
         results.together.iter().find(|together| together.name == name).map(AtOnce::of)
     });
     let seen = stock.zip(ours).map(|(stock, ours)| less(stock.wall_ms, ours.wall_ms, AT_ONCE_GAIN));
-    gate(format!("{row}: {} at once, against stock", results.at_once), seen)
+    gate(&format!("{row}: {} at once, against stock", results.at_once), seen)
 }
 
 fn less(stock: f64, ours: f64, gain: f64) -> (String, bool) {
@@ -118,7 +118,7 @@ fn frozen(results: &Results, row: &str, limit: Duration) -> Gate {
     let limit = limit.as_secs_f64() * 1e3;
     let seen =
         slowest.map(|wall| (format!("{wall:.0} ms at most, limit {limit:.0} ms"), wall <= limit));
-    gate(format!("{row}: time"), seen)
+    gate(&format!("{row}: time"), seen)
 }
 
 fn every_command_succeeded(results: &Results) -> Gate {
