@@ -11,11 +11,15 @@ AGENTS    ?=
 
 # Where Pacemaker looks for agents is fixed when Pacemaker is built, so PREFIX does not move it.
 AGENT_DIR := $(DESTDIR)/usr/lib/ocf/resource.d/rust
+# Programs that ours become or call; the path is in them, so PREFIX does not move it either.
+LIBEXEC_DIR := $(DESTDIR)/usr/lib/duet
 MAN_DIR   := $(DESTDIR)$(PREFIX)/share/man/man7
 DOC_DIR   := $(DESTDIR)$(PREFIX)/share/doc/duet
 
 TARGET    := $(or $(CARGO_TARGET_DIR),target)
 BUILT     := $(TARGET)/release/VirtualDomain
+# Made with it.
+BESIDE    := $(TARGET)/release/VirtualDomain-libvirt
 LAB       := $(CARGO) run --release --locked -q -p lab -- $(if $(AGENTS),--agents $(AGENTS))
 # What the programs are made from: tests do not make them older.
 SOURCES   := Cargo.toml Cargo.lock $(shell find src agents -name tests -prune -o -type f -print)
@@ -81,7 +85,8 @@ $(BUILT): $(SOURCES)
 	@touch -c $@
 
 install: $(BUILT)
-	install -d $(AGENT_DIR) $(MAN_DIR) $(DOC_DIR)
+	install -d $(AGENT_DIR) $(LIBEXEC_DIR) $(MAN_DIR) $(DOC_DIR)
 	install -m 755 $(BUILT) $(AGENT_DIR)/
+	install -m 755 $(BESIDE) $(LIBEXEC_DIR)/
 	install -m 644 docs/man/ocf_rust_VirtualDomain.7 $(MAN_DIR)/
 	install -m 644 README.md CHANGELOG.md docs/compatibility.md LICENSE $(DOC_DIR)/

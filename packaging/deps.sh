@@ -8,8 +8,9 @@ set -eu
 LC_ALL=C; export LC_ALL
 # debootstrap (its recommended keyring is what it checks the archive with), a linker and C library,
 # the assembler that builds the labs' guest, xmllint for the schema tests, ip for the tests of the
-# labs' manners, unshare and nsenter, qemu-img for the tests of copy-on-write images.
-packages="debootstrap debian-archive-keyring gcc libc6-dev make binutils libxml2-utils iproute2 ca-certificates util-linux qemu-utils"
+# labs' manners, unshare and nsenter, qemu-img for the tests of copy-on-write images, libvirt's client library (no daemon
+# comes with it) for what VirtualDomain-libvirt links.
+packages="debootstrap debian-archive-keyring gcc libc6-dev make binutils libxml2-utils iproute2 ca-certificates util-linux qemu-utils libvirt-dev pkg-config"
 oldest=1.85
 
 fail() { echo "deps: $*" >&2; exit 1; }

@@ -11,9 +11,9 @@ use std::{
 
 use duet_host::{Signal, processes::Table};
 use duet_libvirt_rpc::{Code, DomainRef, Driver, Error as LibvirtError, Hypervisor, UndefineFlags};
-use duet_ocf::{AfterFailure, ExitCode, Turn};
+use duet_ocf::{Action, AfterFailure, ExitCode, Turn};
 
-use crate::{config::Config, decide::Step, memory, observe, overlay, upkeep};
+use crate::{config::Config, decide::Step, memory, migrate, observe, overlay, upkeep};
 
 mod images;
 
@@ -60,6 +60,9 @@ pub(crate) enum Error {
         /// Why.
         source: overlay::Error,
     },
+    /// The program with libvirt's client library is not there.
+    #[error("{0}; migration, start_resources and other hypervisors need it")]
+    NoLibrary(String),
     /// The identity could not be remembered.
     #[error("Could not remember which domain runs here")]
     Remember(#[from] duet_host::Error),
@@ -77,9 +80,11 @@ pub(crate) enum Error {
 }
 
 /// The exit code of a failed step; each is a failure on this node only.
-pub(crate) fn exit_code(error: &Error) -> ExitCode {
+pub(crate) fn exit_code(error: &Error, action: Action) -> ExitCode {
     match error {
         Error::Overlay { source, .. } => overlay::exit_code(source),
+        // "Not installed" would be read as "not running" by nobody who stops a guest.
+        Error::NoLibrary(_) if action != Action::Stop => ExitCode::Installed,
         _ => ExitCode::Generic,
     }
 }
@@ -90,9 +95,19 @@ pub(crate) fn after_failure(step: &Step, error: &Error) -> AfterFailure {
     match step {
         // libvirt's own no is final; a connection that broke says nothing about the domain.
         Step::Create { .. } | Step::Undefine(_) if refused => AfterFailure::End,
-        Step::Undefine(_) | Step::SetImageAside { .. } | Step::MakeOverlay(_) => AfterFailure::End,
+        Step::Undefine(_)
+        | Step::SetImageAside { .. }
+        | Step::MakeOverlay(_)
+        | Step::StartResources(_) => AfterFailure::End,
         // libvirt's no leaves the definition to start from. Anything else may still become a running guest.
         Step::Restore { .. } if !refused => AfterFailure::End,
+        Step::Migration(step) => match step {
+            migrate::Step::Mark(_) | migrate::Step::Prepare(_) | migrate::Step::Begin(_) => {
+                AfterFailure::End
+            }
+            // The migration goes on, or ends, whatever became of the others.
+            _ => AfterFailure::LookAgain,
+        },
         // On the way down, what counts is whether the domain is still there; and book-keeping never
         // decides whether a guest runs.
         Step::Create { .. }
@@ -115,6 +130,7 @@ pub(crate) fn apply(
     config: &Config,
     xml: Option<&str>,
     step: &Step,
+    migration: &mut migrate::run::Run,
     turn: &mut Turn<'_>,
 ) -> Result<(), Error> {
     let failed = |source| Error::Libvirt { step: step.to_string(), source };
@@ -183,6 +199,21 @@ pub(crate) fn apply(
                 return Err(error.into());
             }
         }
+        Step::StartResources(_) => {
+            migrate::run::start_resources_here(config, xml, limit).map_err(failed)?;
+        }
+        Step::Migration(migrating) => {
+            let Some(plan) = &config.migration.plan else { return Ok(()) };
+            let error = match migration.apply(config, plan, migrating, turn) {
+                Ok(()) => return Ok(()),
+                Err(source) => failed(source),
+            };
+            // What goes on in spite of it is said here; what ends the operation, by its outcome.
+            if after_failure(step, &error) == AfterFailure::LookAgain {
+                turn.warning(duet_ocf::chain(&error));
+            }
+            return Err(error);
+        }
         Step::Forget(_) => memory::forget(&config.memory)
             .map_err(|source| Error::Forget { path: config.memory.clone(), source })?,
         Step::Upkeep(task) => upkeep::apply(config, task, turn)?,
@@ -203,7 +234,7 @@ fn with(
     call: impl FnOnce(&mut dyn Hypervisor) -> Result<(), LibvirtError>,
 ) -> Result<(), LibvirtError> {
     let mut libvirt = observe::connect(config, limit)?;
-    let result = call(&mut libvirt);
+    let result = call(libvirt.as_mut());
     libvirt.close();
     result
 }
@@ -212,8 +243,9 @@ fn with(
 fn undefine(config: &Config, domain: &DomainRef, limit: Duration) -> Result<(), LibvirtError> {
     let nvram = UndefineFlags::KEEP_NVRAM;
     let ways: &[UndefineFlags] = match config.driver {
-        Driver::Qemu => &[nvram.and(UndefineFlags::KEEP_TPM), nvram],
-        Driver::Lxc | Driver::Xen => &[UndefineFlags::PLAIN],
+        Some(Driver::Qemu) => &[nvram.and(UndefineFlags::KEEP_TPM), nvram],
+        None => &[nvram.and(UndefineFlags::KEEP_TPM), nvram, UndefineFlags::PLAIN],
+        Some(Driver::Lxc | Driver::Xen) => &[UndefineFlags::PLAIN],
     };
     let mut libvirt = observe::connect(config, limit)?;
     let mut result = Ok(());

@@ -2,6 +2,8 @@
 //! libvirt's own answer that the domain is shut off or unknown to it, or, where libvirt cannot be asked, from a
 //! process table in which no process is the guest's.
 
+mod migrate_from;
+mod migrate_to;
 mod monitor;
 mod snapshot;
 mod start;
@@ -19,6 +21,7 @@ use duet_ocf::{Action, ExitCode, Next, Progress, Request};
 
 use crate::{
     config::Config,
+    migrate,
     observe::{Document, Domain, Identity, Observation, Silence},
     overlay::Overlay,
     process::Processes,
@@ -96,6 +99,10 @@ pub(crate) enum Step {
     Forget(String),
     /// Look after what is beside the guest.
     Upkeep(Task),
+    /// Start the pools and networks that the definition names.
+    StartResources(String),
+    /// See [`migrate::Step`].
+    Migration(migrate::Step),
 }
 
 impl fmt::Display for Step {
@@ -125,6 +132,10 @@ impl fmt::Display for Step {
             Self::Remember(identity) => write!(out, "remember domain {}", identity.name),
             Self::Forget(name) => write!(out, "forget domain {name}"),
             Self::Upkeep(task) => write!(out, "{task}"),
+            Self::StartResources(name) => {
+                write!(out, "start the pools and networks of domain {name}")
+            }
+            Self::Migration(step) => step.fmt(out),
         }
     }
 }
@@ -144,14 +155,12 @@ pub(crate) fn next(
         Action::ValidateAll => validate(seen),
         // Every parameter was read strictly, and is read anew by each operation.
         Action::ReloadAgent => Next::success(),
+        Action::MigrateTo => migrate_to::migrate_to(config, request, seen, progress),
+        Action::MigrateFrom => {
+            migrate_from::migrate_from(request.meta.migrate_source.as_deref(), seen, progress)
+        }
         // The table does not list these, so the loop answers them itself.
-        Action::Promote
-        | Action::Demote
-        | Action::Notify
-        | Action::MigrateTo
-        | Action::MigrateFrom
-        | Action::MetaData
-        | Action::Usage => {
+        Action::Promote | Action::Demote | Action::Notify | Action::MetaData | Action::Usage => {
             Next::fail(ExitCode::Unimplemented, format!("{}: action not supported", request.action))
         }
     }

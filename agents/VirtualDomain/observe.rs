@@ -4,25 +4,27 @@
 
 mod images;
 
-use std::{path::Path, time::Duration};
+use std::time::Duration;
 
 use duet_domain::{State, Uuid};
 use duet_host::{clock, processes::Process};
-use duet_libvirt_rpc::{
-    Client, DomainInfo, DomainRef, Error as LibvirtError, Hypervisor, SOCKET_DIR,
-};
+use duet_libvirt_rpc::{DomainInfo, DomainRef, Error as LibvirtError, Hypervisor};
 use duet_ocf::{Action, chain};
 
 use crate::{
     config::Config,
     definition::Written,
     memory,
+    migrate::{self, marked},
     overlay::{self, Overlay},
     process::{self, Processes},
+    reach,
     snapshot::{Image, Seen},
     strangers::{self, Strangers},
     upkeep::{self, Upkeep},
 };
+
+pub(crate) use reach::connect;
 
 /// What libvirt gets to answer in any case: slow storage may have taken all there was.
 const LEAST: Duration = Duration::from_millis(50);
@@ -74,10 +76,10 @@ pub(crate) enum Silence {
 }
 
 impl Silence {
-    fn of(error: &LibvirtError) -> Self {
+    pub(crate) fn of(error: &LibvirtError) -> Self {
         match error {
             LibvirtError::NotRunning { .. } => Self::Nobody,
-            LibvirtError::Deadline { .. } => Self::Frozen,
+            LibvirtError::Deadline { .. } | LibvirtError::Overdue { .. } => Self::Frozen,
             error if error.may_pass() => Self::WentAway,
             _ => Self::Refuses,
         }
@@ -133,9 +135,19 @@ pub(crate) struct Observation {
     pub(crate) strangers: Strangers,
     /// The copy-on-write image, before a start that wants one.
     pub(crate) overlay: Overlay,
+    /// The other side of a migration from here.
+    pub(crate) migration: Option<migrate::Sight>,
 }
 
 impl Observation {
+    /// Who is meant, as far as anything here says it: who was started here rather than who is written down.
+    pub(crate) fn identity(&self) -> Option<&Identity> {
+        match (&self.remembered, &self.document) {
+            (Some(identity), _) | (None, Document::Read(identity)) => Some(identity),
+            (None, _) => None,
+        }
+    }
+
     /// How to call the domain in a reason.
     pub(crate) fn name(&self) -> &str {
         match (&self.remembered, &self.document) {
@@ -204,7 +216,7 @@ pub(crate) fn look(
     let document = read.as_ref().map_or(&Document::NotNeeded, |(document, _)| document);
     let mut snapshot = images::look(config, action, document, saved);
     let (libvirt, size) = if needless {
-        (Answer::NotAsked, None)
+        (marked::ask(config, action, left()), None)
     } else {
         let mut next = |at: usize| {
             let mut wanted = Vec::new();
@@ -254,6 +266,7 @@ pub(crate) fn look(
         snapshot,
         strangers,
         overlay,
+        migration: None,
     };
     (seen, text)
 }
@@ -279,7 +292,7 @@ fn ask(
     snapshot: &mut Seen,
 ) -> Result<(Answer, Option<DomainInfo>), LibvirtError> {
     let mut client = connect(config, limit)?;
-    let answer = find(&mut client, wanted, starting)?;
+    let answer = find(client.as_mut(), wanted, starting)?;
     let size = match &answer {
         // The answer stands without it.
         Answer::Known { ours: Some(domain), .. }
@@ -293,22 +306,17 @@ fn ask(
     let last = if starting { (0..).map_while(wanted).last() } else { None };
     if let (Some(identity), Seen::Images(images)) = (last, snapshot) {
         if images.ready == Image::Complete {
-            images.ready = images::whose(&mut client, config, &identity)?;
+            images.ready = images::whose(client.as_mut(), config, &identity)?;
         }
     }
     client.close();
     Ok((answer, size))
 }
 
-/// A connection in which everything together takes `limit` at most.
-pub(crate) fn connect(config: &Config, limit: Duration) -> Result<Client, LibvirtError> {
-    Client::open(config.driver, &config.uri, Path::new(SOCKET_DIR), limit)
-}
-
 /// Finds the domain that is meant. Active beats inactive, remembered beats written: `wanted` says who is first, who
 /// second, and is not asked for more than it takes.
-fn find(
-    libvirt: &mut impl Hypervisor,
+pub(crate) fn find(
+    libvirt: &mut dyn Hypervisor,
     wanted: &mut dyn FnMut(usize) -> Option<Identity>,
     starting: bool,
 ) -> Result<Answer, LibvirtError> {
@@ -341,8 +349,8 @@ fn find(
     Ok(Answer::Known { ours, namesake })
 }
 
-fn describe(
-    libvirt: &mut impl Hypervisor,
+pub(crate) fn describe(
+    libvirt: &mut dyn Hypervisor,
     found: Option<DomainRef>,
     starting: bool,
 ) -> Result<Option<Domain>, LibvirtError> {
@@ -366,7 +374,7 @@ fn describe(
     Ok(Some(domain))
 }
 
-fn is_transient(libvirt: &mut impl Hypervisor, domain: &Domain) -> Result<bool, LibvirtError> {
+fn is_transient(libvirt: &mut dyn Hypervisor, domain: &Domain) -> Result<bool, LibvirtError> {
     match libvirt.is_persistent(&domain.reference) {
         Ok(is_persistent) => Ok(!is_persistent),
         // It is gone by now, or the driver does not tell.
@@ -376,7 +384,7 @@ fn is_transient(libvirt: &mut impl Hypervisor, domain: &Domain) -> Result<bool, 
 }
 
 /// "No such domain" is knowledge; every other error is not.
-fn known<T>(result: Result<T, LibvirtError>) -> Result<Option<T>, LibvirtError> {
+pub(crate) fn known<T>(result: Result<T, LibvirtError>) -> Result<Option<T>, LibvirtError> {
     match result {
         Ok(value) => Ok(Some(value)),
         Err(LibvirtError::NoDomain(_)) => Ok(None),

@@ -31,26 +31,27 @@ pub(crate) enum Processes {
 
 /// Whether a process can stand in for libvirt. A container is more than the process that looks after it, so
 /// that one's presence says something and its end is not the container's; a Xen guest has none.
-pub(crate) fn can_tell(driver: Driver, action: Action) -> bool {
+pub(crate) fn can_tell(driver: Option<Driver>, action: Action) -> bool {
     match driver {
-        Driver::Qemu => matches!(action, Action::Monitor | Action::Status | Action::Stop),
-        Driver::Lxc => matches!(action, Action::Monitor | Action::Status),
-        Driver::Xen => false,
+        Some(Driver::Qemu) => matches!(action, Action::Monitor | Action::Status | Action::Stop),
+        Some(Driver::Lxc) => matches!(action, Action::Monitor | Action::Status),
+        Some(Driver::Xen) | None => false,
     }
 }
 
 /// Looks for the process of one of `wanted`. `before` is the one that an earlier look found: it counts for as long as
 /// anything of it is there, also when its arguments have gone already.
 pub(crate) fn look(config: &Config, wanted: &[&Identity], before: Option<Process>) -> Processes {
+    let Some(driver) = config.driver else { return Processes::NotLooked };
     let table = Table::default();
-    let pid_files = pid_files(config.driver, wanted);
-    let found = find(&table, config.driver, wanted, before, || {
+    let pid_files = pid_files(driver, wanted);
+    let found = find(&table, driver, wanted, before, || {
         pid_files
             .iter()
             .filter_map(|path| file::read_text(path, PID_FILE_LIMIT).ok()?.trim().parse().ok())
     });
     match found {
-        Processes::NoneSeen if config.driver == Driver::Lxc => {
+        Processes::NoneSeen if driver == Driver::Lxc => {
             Processes::CouldNotLook("its controller is not here".to_owned())
         }
         found => found,

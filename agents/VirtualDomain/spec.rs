@@ -23,8 +23,9 @@ const PARAMETERS: &[Parameter] = &[
         "hypervisor",
         Kind::String,
         "Hypervisor URI",
-        "The libvirt connection to use. This version serves the local system connections qemu:///system, lxc:/// and \
-         xen:///system, and refuses any other.",
+        "The libvirt connection to use. qemu:///system, lxc:/// and xen:///system are served directly; any other libvirt \
+         URI (qemu:///session, qemu+ssh://host/system) goes through libvirt's client library, by the program \
+         /usr/lib/duet/VirtualDomain-libvirt.",
     )
     .with_default("qemu:///system"),
     Parameter::new(
@@ -50,27 +51,26 @@ const PARAMETERS: &[Parameter] = &[
         "migration_transport",
         Kind::String,
         "Transport of a migration",
-        "How to reach the other node's libvirt during a migration.",
+        "The transport to the other node's libvirt during a migration (ssh, tcp, tls, libssh2): \"ssh\" makes \
+         qemu+ssh://NODE/system of qemu:///system. It replaces a transport in the hypervisor parameter. It says \
+         nothing about how the guest's memory is sent, see migrateuri.",
     )
-    .reloadable()
-    .not_yet(),
+    .reloadable(),
     Parameter::new(
         "migration_user",
         Kind::String,
         "User of a migration",
-        "Who to be on the other node during a migration.",
+        "The user to be on the other node's libvirt. The guest's memory is sent without one.",
     )
-    .reloadable()
-    .not_yet(),
+    .reloadable(),
     Parameter::new(
         "migration_downtime",
         ANY,
         "Longest downtime of a migration",
-        "Milliseconds for which a live migration may stop the guest; 0 leaves it to libvirt.",
+        "Milliseconds for which a live migration may stop the guest at its end; 0 leaves it to libvirt.",
     )
     .with_default("0")
-    .reloadable()
-    .not_yet(),
+    .reloadable(),
     Parameter::new(
         "migration_speed",
         ANY,
@@ -78,32 +78,41 @@ const PARAMETERS: &[Parameter] = &[
         "Bandwidth of a live migration in MiB/s; 0 leaves it to libvirt.",
     )
     .with_default("0")
-    .reloadable()
-    .not_yet(),
+    .reloadable(),
     Parameter::new(
         "migration_network_suffix",
         Kind::String,
         "Suffix of host names in the migration network",
-        "Appended to the first label of the target's node name.",
+        "Put at the end of the target's node name, or of its first label: with \"-mig\", node2.example.com becomes \
+         node2-mig.example.com, both for the other libvirt and for a QEMU guest's memory. An address has no suffix.",
     )
-    .reloadable()
-    .not_yet(),
+    .reloadable(),
     Parameter::new(
         "migrateuri",
         Kind::String,
         "Migration URI",
-        "Where the guest's memory is sent; %n is the target's node name.",
+        "Where the guest's memory is sent; %n is the target's node name with the migration network's suffix. Without it, and \
+         without a suffix, libvirt chooses.",
     )
-    .reloadable()
-    .not_yet(),
+    .reloadable(),
     Parameter::new(
         "migrate_options",
         Kind::String,
         "Migration options",
-        "Further options of a live migration, in virsh's words.",
+        "Further options of a live migration, in the words of \"virsh migrate\"; any other word is refused.\n\n\
+         Understood: --live --verbose (both change nothing), --p2p --tunnelled --persistent --undefinesource --suspend \
+         --copy-storage-all --copy-storage-inc --copy-storage-synchronous-writes --change-protection --unsafe --compressed \
+         --abort-on-error --auto-converge --rdma-pin-all --postcopy --postcopy-after-precopy --tls --parallel --zerocopy, \
+         and with a value, in either form: --migrateuri --graphicsuri --listen-address --bandwidth --postcopy-bandwidth \
+         --migrate-disks --disks-port --disks-uri --comp-methods (one of them) --comp-mt-level --comp-mt-threads \
+         --comp-mt-dthreads --comp-xbzrle-cache --comp-zlib-level --comp-zstd-level --auto-converge-initial \
+         --auto-converge-increment --parallel-connections --tls-destination --timeout (seconds) with --timeout-suspend or \
+         --timeout-postcopy.\n\n\
+         Refused with the reason: --dname --xml --persistent-xml --offline --postcopy-resume --direct --domain --desturi.\n\n\
+         A migration is managed by this agent, which talks to both libvirts; with --p2p the source's libvirt talks to the \
+         target's, under its own identity, and goes on if the agent is killed.",
     )
-    .reloadable()
-    .not_yet(),
+    .reloadable(),
     Parameter::new(
         "monitor_scripts",
         Kind::String,
@@ -174,18 +183,18 @@ const PARAMETERS: &[Parameter] = &[
         "migrateport",
         Kind::Integer { min: 1, max: 65535 },
         "Port of a migration",
-        "The port in a generated migration URI.",
+        "The port for the memory of a QEMU guest, where migration_network_suffix makes the migration URI. Without it, \
+         libvirt takes a free one.",
     )
-    .reloadable()
-    .not_yet(),
+    .reloadable(),
     Parameter::new(
         "remoteuri",
         Kind::String,
         "URI of the other node's libvirt",
-        "Where a migration goes; %n is the target's node name.",
+        "The other node's libvirt; %n is the target's node name, without suffix. Takes precedence over \
+         migration_transport, migration_user and the suffix.",
     )
-    .reloadable()
-    .not_yet(),
+    .reloadable(),
     Parameter::new(
         "save_config_on_stop",
         Kind::Boolean,
@@ -273,11 +282,11 @@ const PARAMETERS: &[Parameter] = &[
         "start_resources",
         Kind::Boolean,
         "Start pools and networks first",
-        "Starts the storage pools and networks that the definition names.",
+        "Starts the storage pools and virtual networks that the definition names, and refreshes pools that run: here before \
+         a start, at the target before a migration.",
     )
     .with_default("false")
-    .reloadable()
-    .not_yet(),
+    .reloadable(),
 ];
 
 const ACTIONS: &[ActionSpec] = &[
@@ -286,6 +295,8 @@ const ACTIONS: &[ActionSpec] = &[
     ActionSpec::new(Action::Status, 30).every(10).depth(0),
     ActionSpec::new(Action::Monitor, 30).every(10).depth(0),
     ActionSpec::new(Action::ReloadAgent, 10),
+    ActionSpec::new(Action::MigrateTo, 120),
+    ActionSpec::new(Action::MigrateFrom, 60),
     ActionSpec::new(Action::MetaData, 5),
     ActionSpec::new(Action::ValidateAll, 5),
 ];

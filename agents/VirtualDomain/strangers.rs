@@ -6,7 +6,7 @@ use std::{collections::BTreeSet, path::Path, time::Duration};
 
 use duet_domain::Uuid;
 use duet_host::processes::Table;
-use duet_libvirt_rpc::{Driver, Error as LibvirtError, Hypervisor};
+use duet_libvirt_rpc::{Driver, Error as LibvirtError};
 use duet_ocf::chain;
 
 use crate::{config::Config, memory, observe};
@@ -41,7 +41,7 @@ pub(crate) fn look(config: &Config, limit: Duration) -> Strangers {
             let strangers = active.filter(|domain| !others.contains(&domain.uuid));
             say(&strangers.map(|domain| domain.name).collect::<Vec<_>>())
         }
-        Err(error @ LibvirtError::NotRunning { .. }) if config.driver == Driver::Qemu => {
+        Err(error @ LibvirtError::NotRunning { .. }) if config.driver == Some(Driver::Qemu) => {
             let why = chain(&error);
             by_process(&Table::default())
                 .unwrap_or_else(|and| Strangers::CouldNotLook(format!("{why}; {and}")))

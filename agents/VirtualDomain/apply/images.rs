@@ -86,7 +86,9 @@ fn carry_out(
         | Step::EndProcess { .. }
         | Step::Remember(_)
         | Step::Forget(_)
-        | Step::Upkeep(_) => {}
+        | Step::Upkeep(_)
+        | Step::StartResources(_)
+        | Step::Migration(_) => {}
     }
     Ok(())
 }

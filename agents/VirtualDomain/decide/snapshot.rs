@@ -184,7 +184,9 @@ pub(super) fn to_seal(seen: &Observation, progress: &Progress<Step>) -> Option<S
             | Step::RemoveImage(_)
             | Step::Remember(_)
             | Step::Forget(_)
-            | Step::Upkeep(_) => {}
+            | Step::Upkeep(_)
+            | Step::StartResources(_)
+            | Step::Migration(_) => {}
         }
     }
     saved.map(|domain| Step::Seal(domain.name.clone()))

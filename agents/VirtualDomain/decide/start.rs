@@ -71,6 +71,10 @@ pub(super) fn start(config: &Config, seen: &Observation, progress: &Progress<Ste
     if let Some(domain) = in_the_way {
         return Next::Do(Step::Undefine(domain.reference.clone()));
     }
+    let has_prepared = progress.tried(|step| matches!(step, Step::StartResources(_)));
+    if config.start_resources && !has_prepared {
+        return Next::Do(Step::StartResources(wanted.name.clone()));
+    }
     let leaves_memory_image = ours.is_some_and(|domain| domain.has_memory_image);
     // A memory that is restored belongs to the overlay as it is.
     snapshot::before_create(&wanted.name, leaves_memory_image, seen, progress).unwrap_or_else(

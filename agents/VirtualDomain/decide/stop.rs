@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use duet_domain::{Ailment, Health, OnPausedByError, State, health};
+use duet_domain::{Ailment, Health, OnPausedByError, PausedReason, State, health};
 use duet_libvirt_rpc::{DomainRef, ShutdownFlags};
 use duet_ocf::{ExitCode, Next, Progress};
 
@@ -73,6 +73,11 @@ pub(super) fn stop(config: &Config, seen: &Observation, progress: &Progress<Step
     if time_to_ask.is_zero() {
         return end(domain);
     }
+    // What a migration left standing still, on either side, hears no request and may never go on by itself. Saving it
+    // would keep half of a guest.
+    if is_half_migrated(domain.state) {
+        return end(domain);
+    }
     match snapshot::before_shutdown(config, seen, domain, time_to_ask, progress) {
         Some(Save::Next(next)) => return next,
         Some(Save::Hopeless) => return end(domain),
@@ -99,6 +104,19 @@ pub(super) fn stop(config: &Config, seen: &Observation, progress: &Progress<Step
             Some(_) => going_down(domain, time_to_ask),
         },
     }
+}
+
+/// Arriving, or left behind, by a migration: libvirt would make a request wait for it.
+fn is_half_migrated(state: State) -> bool {
+    matches!(
+        state,
+        State::Paused(
+            PausedReason::Migration
+                | PausedReason::StartingUp
+                | PausedReason::PostCopy
+                | PausedReason::PostCopyFailed
+        )
+    )
 }
 
 /// Looks again soon, and never later than the moment at which it has to be ended: of a timeout of one

@@ -1,6 +1,7 @@
 //! The rules over the full product of what can be seen, and the situations that upstream got wrong, one by one.
 //! Nothing here asks a libvirt: the world is data.
 
+mod migrate;
 mod monitor;
 mod snapshot;
 mod start;
@@ -38,7 +39,7 @@ fn config(force_stop: bool, paused_by_error: OnPausedByError) -> Config {
     Config {
         definition: "/srv/web.xml".into(),
         uri: "qemu:///system".into(),
-        driver: Driver::Qemu,
+        driver: Some(Driver::Qemu),
         force_stop,
         paused_by_error,
         shutdown_mode: ShutdownFlags::ANY,
@@ -47,6 +48,9 @@ fn config(force_stop: bool, paused_by_error: OnPausedByError) -> Config {
         backing: None,
         memory: "/run/resource-agents/VirtualDomain-web.identity".into(),
         upkeep: crate::upkeep::Options::default(),
+        start_resources: false,
+        instance: "web".into(),
+        migration: Default::default(),
     }
 }
 
@@ -85,6 +89,7 @@ fn seen(libvirt: Answer) -> Observation {
         snapshot: Seen::NotAsked,
         strangers: Strangers::NotLooked,
         overlay: Overlay::NotWanted,
+        migration: None,
     }
 }
 
@@ -199,6 +204,7 @@ fn product(check: impl Fn(&Config, &Observation, &Progress<Step>)) {
                     upkeep: crate::upkeep::Upkeep::default(),
                     strangers: Strangers::NotLooked,
                     overlay: Overlay::NotWanted,
+                    migration: None,
                 };
                 let tables: &[Processes] = match libvirt {
                     Answer::None { .. } => &processes,

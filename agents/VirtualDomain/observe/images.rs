@@ -30,7 +30,7 @@ pub(super) fn look(
 
 /// An image that libvirt cannot read, or that is another domain's, is none to restore.
 pub(super) fn whose(
-    libvirt: &mut impl Hypervisor,
+    libvirt: &mut dyn Hypervisor,
     config: &Config,
     wanted: &Identity,
 ) -> Result<Image, LibvirtError> {

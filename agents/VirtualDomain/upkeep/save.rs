@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use duet_domain::Definition;
 use duet_host::{bounded, file, process::Call};
-use duet_libvirt_rpc::{DomainRef, Hypervisor, XmlFlags};
+use duet_libvirt_rpc::{DomainRef, XmlFlags};
 use duet_ocf::{Turn, chain};
 
 use super::{Error, Save};

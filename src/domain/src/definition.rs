@@ -183,7 +183,7 @@ fn resolve(entity: &BytesRef<'_>, position: u64) -> Result<char, DefinitionError
     }
 }
 
-fn malformed(position: u64, problem: &dyn std::fmt::Display) -> DefinitionError {
+pub(crate) fn malformed(position: u64, problem: &dyn std::fmt::Display) -> DefinitionError {
     DefinitionError::Malformed { position, problem: problem.to_string() }
 }
 

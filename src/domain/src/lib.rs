@@ -4,11 +4,13 @@
 mod definition;
 mod disks;
 mod health;
+mod requirements;
 mod state;
 mod uuid;
 
 pub use definition::{Definition, DefinitionError};
 pub use disks::disk_files;
 pub use health::{Ailment, Health, OnPausedByError, health};
+pub use requirements::{MARK_NAMESPACE, MARK_PREFIX, Requirements, mark};
 pub use state::{CrashedReason, PausedReason, RunningReason, ShutOffReason, State};
 pub use uuid::{Uuid, UuidError};

@@ -51,7 +51,15 @@ pub fn run<A: Agent>(mut agent: A) -> ! {
     let code = drive(&mut agent, &words, environment, &mut machine);
     // What somebody asked for could not be delivered; for all else stdout is never used.
     let code = if code == ExitCode::Ok && machine.stdout_failed { ExitCode::Generic } else { code };
-    std::process::exit(i32::from(code.number()))
+    leave(code)
+}
+
+/// Ends the process at once: no thread is waited for and no destructor runs, so a library call that hangs on another
+/// thread can neither delay the answer nor crash it. What had to be written is written.
+#[allow(unsafe_code, reason = "neither std nor nix has _exit")]
+pub(crate) fn leave(code: ExitCode) -> ! {
+    // SAFETY: _exit takes a number and does not return.
+    unsafe { nix::libc::_exit(i32::from(code.number())) }
 }
 
 /// An ignored SIGCHLD is inherited, and makes the kernel forget how a child ended.
@@ -78,7 +86,7 @@ fn answer_panics(name: &'static str, environment: &Environment) {
         ));
         stderr_line(&exit_reason_line(&environment, &reason));
         Log::new(name, &environment, false).reason(&reason);
-        std::process::exit(i32::from(ExitCode::Generic.number()))
+        leave(ExitCode::Generic)
     }));
 }
 

@@ -94,13 +94,6 @@ impl Client {
         Ok(client)
     }
 
-    /// Says good-bye. Without it libvirtd logs an end of file for every client.
-    pub fn close(mut self) {
-        // Nothing depends on the answer, so it may not cost more than a moment.
-        self.deadline = Deadline::after(self.deadline.left().min(Duration::from_millis(200)));
-        let _ = self.ask(Procedure::ConnectClose, |_| {}, SHORT_ANSWER, |_| Ok(()));
-    }
-
     fn ask<T>(
         &mut self,
         call: Procedure,

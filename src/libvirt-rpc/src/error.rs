@@ -84,6 +84,17 @@ pub enum Error {
         /// What it offers: sasl, polkit.
         methods: String,
     },
+    /// libvirt's client library did not come back in time.
+    #[error("libvirt's client library could not {doing} within {:.1} s", .limit.as_secs_f64())]
+    Overdue {
+        /// What it was asked to do.
+        doing: &'static str,
+        /// How long it could take.
+        limit: Duration,
+    },
+    /// libvirt's client library could not reach a daemon, or lost it.
+    #[error("{0}")]
+    Unreachable(Fault),
     /// There is no such domain.
     #[error("{0}")]
     NoDomain(Fault),
@@ -96,7 +107,9 @@ pub enum Error {
 }
 
 impl Error {
-    pub(crate) fn from_fault(fault: Fault) -> Self {
+    /// What libvirt's own answer means.
+    #[must_use]
+    pub fn from_fault(fault: Fault) -> Self {
         match fault.code {
             Code::NoDomain => Self::NoDomain(fault),
             Code::OperationInvalid => Self::OperationInvalid(fault),
@@ -136,6 +149,8 @@ impl Error {
             | Self::Broken
             | Self::TooLarge { .. }
             | Self::NotText { .. }
+            | Self::Overdue { .. }
+            | Self::Unreachable(_)
             | Self::AuthenticationNeeded { .. } => None,
         }
     }
@@ -145,7 +160,11 @@ impl Error {
     pub fn may_pass(&self) -> bool {
         matches!(
             self,
-            Self::NotRunning { .. } | Self::Closed { .. } | Self::Socket { .. } | Self::Broken
+            Self::NotRunning { .. }
+                | Self::Closed { .. }
+                | Self::Socket { .. }
+                | Self::Unreachable(_)
+                | Self::Broken
         )
     }
 }

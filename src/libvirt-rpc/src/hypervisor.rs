@@ -18,6 +18,9 @@ pub trait Hypervisor {
     /// From now on, everything together may take this long.
     fn allow(&mut self, limit: Duration);
 
+    /// Says good-bye; nothing can be asked any more. Without it libvirtd logs an end of file for every client.
+    fn close(&mut self);
+
     /// The domain of exactly this name.
     fn lookup_by_name(&mut self, name: &str) -> Result<DomainRef, Error>;
 

@@ -9,6 +9,7 @@ mod error;
 mod fault;
 mod flags;
 mod hypervisor;
+pub mod library;
 mod socket;
 pub mod wire;
 pub mod xdr;
@@ -21,4 +22,5 @@ pub use flags::{
     CreateFlags, DefineFlags, DestroyFlags, SaveFlags, ShutdownFlags, UndefineFlags, XmlFlags,
 };
 pub use hypervisor::Hypervisor;
+pub use library::{ClientLibrary, JobInfo, Library, Order};
 pub use socket::{Driver, SOCKET_DIR};

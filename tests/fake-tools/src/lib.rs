@@ -10,6 +10,7 @@
 
 mod described;
 mod libvirtd;
+mod marked;
 mod recorded;
 mod scripted;
 

@@ -18,6 +18,8 @@ struct Ours {
     called: &'static str,
     package: &'static str,
     installed: &'static str,
+    /// Further programs of the package, and where they are installed.
+    beside: &'static [(&'static str, &'static str)],
 }
 
 const SLOTS: [Slot; 5] = [
@@ -28,6 +30,7 @@ const SLOTS: [Slot; 5] = [
             called: "ocf:rust:VirtualDomain",
             package: "VirtualDomain",
             installed: "/usr/lib/ocf/resource.d/rust/VirtualDomain",
+            beside: &[("VirtualDomain-libvirt", "/usr/lib/duet/VirtualDomain-libvirt")],
         }),
     },
     Slot { name: "drbd", stock: "ocf:linbit:drbd", ours: None },
@@ -61,7 +64,11 @@ impl Programs {
         let built = SLOTS
             .iter()
             .filter_map(|slot| slot.ours.as_ref())
-            .map(|ours| Built { built: directory.join(ours.package), installed: ours.installed })
+            .flat_map(|ours| {
+                let first = (ours.package, ours.installed);
+                std::iter::once(first).chain(ours.beside.iter().copied())
+            })
+            .map(|(name, installed)| Built { built: directory.join(name), installed })
             .collect();
         Ok(Self { ours, built })
     }

@@ -36,6 +36,13 @@ impl Hypervisor for Client {
         self.deadline = Deadline::after(limit);
     }
 
+    fn close(&mut self) {
+        // Nothing depends on the answer, so it may not cost more than a moment.
+        self.deadline = Deadline::after(self.deadline.left().min(Duration::from_millis(200)));
+        let _ = self.ask(Procedure::ConnectClose, |_| {}, SHORT_ANSWER, |_| Ok(()));
+        self.broken = true;
+    }
+
     fn lookup_by_name(&mut self, name: &str) -> Result<DomainRef, Error> {
         let arguments = |writer: &mut Writer| writer.string(name);
         self.ask(Procedure::DomainLookupByName, arguments, SHORT_ANSWER, DomainRef::decode)

@@ -1,15 +1,19 @@
 //! ocf:rust:VirtualDomain: a libvirt domain under Pacemaker. The four steps are in observe.rs, decide.rs
-//! and apply.rs; this file only joins them to the loop.
+//! and apply.rs; this file only joins them to the loop. Two programs are made from it (bin/): one that Pacemaker
+//! calls, and one with libvirt's client library, which the first becomes where it needs it.
 
 mod apply;
 mod config;
 mod decide;
 mod definition;
+mod hand_over;
 mod memory;
+mod migrate;
 mod observe;
 mod overlay;
 mod place;
 mod process;
+mod reach;
 mod shutdown_mode;
 mod snapshot;
 mod spec;
@@ -17,9 +21,10 @@ mod strangers;
 mod upkeep;
 mod utilization;
 
-use std::time::Duration;
+use std::{ffi::OsString, time::Duration};
 
 use duet_host::processes::Process;
+use duet_libvirt_rpc::ClientLibrary;
 use duet_ocf::{
     Action, AfterFailure, Agent, ExitCode, Next, Progress, Refusal, Request, Spec, Turn, Values,
 };
@@ -39,6 +44,8 @@ const LAST_LOOK: Duration = Duration::from_millis(50);
 
 /// How long a monitor waits for a libvirt that does not answer, before the guest's process decides.
 const MONITOR_PATIENCE: Duration = Duration::from_millis(1500);
+/// How long one look at the source of a migration may take.
+const MIGRATION_PATIENCE: Duration = Duration::from_secs(10);
 /// How long a stop does: only libvirt can ask the guest itself.
 const STOP_PATIENCE: Duration = Duration::from_secs(10);
 /// How long a libvirt that has let a question wait already is waited for, time and again.
@@ -62,6 +69,10 @@ struct VirtualDomain {
     is_frozen: bool,
     /// The domain whose memory was to be saved.
     saved: Option<String>,
+    /// Why libvirt's client library cannot be had, where it is needed.
+    missing: Option<String>,
+    /// A migration from here.
+    migration: migrate::run::Run,
     /// The guest's process, if libvirt could not be asked and there is one.
     process: Option<Process>,
 }
@@ -70,6 +81,7 @@ impl VirtualDomain {
     /// All there is, unless a process can stand in for libvirt.
     fn time_for_libvirt(&self, config: &Config, action: Action, remaining: Duration) -> Duration {
         let share = match action {
+            Action::MigrateTo => MIGRATION_PATIENCE.min(remaining),
             _ if !process::can_tell(config.driver, action) => remaining,
             _ if self.is_frozen => FROZEN_PATIENCE.min(remaining),
             Action::Stop => STOP_PATIENCE.min(remaining / 2),
@@ -99,6 +111,9 @@ impl Agent for VirtualDomain {
         request: &Request,
         turn: &mut Turn<'_>,
     ) -> Result<Observation, apply::Error> {
+        if let Some(why) = &self.missing {
+            return Err(apply::Error::NoLibrary(why.clone()));
+        }
         let began = turn.now();
         let remaining = turn.remaining();
         let limit = self.time_for_libvirt(config, request.action, remaining);
@@ -139,6 +154,9 @@ impl Agent for VirtualDomain {
                 turn.warning(why);
             }
         }
+        if let Some(plan) = &config.migration.plan {
+            seen.migration = Some(self.migration.look(config, plan, &seen, turn));
+        }
         // Where it is not the outcome anyway: somebody should look before the next start.
         let goes_on = request.action == Action::Stop || seen.libvirt != Answer::NotAsked;
         if goes_on && !self.complained {
@@ -173,11 +191,11 @@ impl Agent for VirtualDomain {
         if let Step::Save { domain, .. } = &step {
             self.saved = Some(domain.name.clone());
         }
-        apply::apply(config, self.xml.as_deref(), &step, turn)
+        apply::apply(config, self.xml.as_deref(), &step, &mut self.migration, turn)
     }
 
-    fn exit_code(error: &apply::Error, _request: &Request) -> ExitCode {
-        apply::exit_code(error)
+    fn exit_code(error: &apply::Error, request: &Request) -> ExitCode {
+        apply::exit_code(error, request.action)
     }
 
     fn after_failure(step: &Step, error: &apply::Error, _request: &Request) -> AfterFailure {
@@ -185,6 +203,24 @@ impl Agent for VirtualDomain {
     }
 }
 
-fn main() {
-    duet_host::run(VirtualDomain::default())
+/// Runs the agent and exits. Without the client library, what needs it is handed over to the program that has it.
+pub fn main(library: Option<ClientLibrary>) -> ! {
+    let mut agent = VirtualDomain::default();
+    match library {
+        Some(library) => reach::with(library),
+        None if is_library_needed() => agent.missing = Some(hand_over::become_it()),
+        None => {}
+    }
+    duet_host::run(agent)
+}
+
+fn is_library_needed() -> bool {
+    let action = std::env::args_os().nth(1).unwrap_or_default();
+    let value = |name: &str| std::env::var_os(format!("OCF_RESKEY_{name}"));
+    let text = |value: Option<OsString>| value.map(|value| value.to_string_lossy().into_owned());
+    let (uri, start_resources) = (text(value("hypervisor")), text(value("start_resources")));
+    hand_over::is_needed(&action.to_string_lossy(), |name| match name {
+        "hypervisor" => uri.as_deref(),
+        _ => start_resources.as_deref(),
+    })
 }

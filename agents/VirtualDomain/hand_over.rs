@@ -1,0 +1,108 @@
+//! When this program becomes VirtualDomain-libvirt, and how. Invariant: the process stays the same one, with the same
+//! arguments and environment; there is no child, and nothing was done before.
+#![allow(clippy::disallowed_methods, reason = "looks at the program before becoming it")]
+
+use std::{
+    ffi::CString,
+    os::unix::{ffi::OsStrExt, fs::MetadataExt},
+    path::{Path, PathBuf},
+};
+
+use duet_libvirt_rpc::Driver;
+use duet_ocf::{Action, boolean_word};
+
+/// Where `make install` puts it.
+const DIRECTORY: &str = "/usr/lib/duet";
+/// Another place, for tests. Heeded only where nobody but root and the caller could have put a program.
+const OVERRIDE: &str = "DUET_LIBEXECDIR";
+/// Its name.
+const NAME: &str = "VirtualDomain-libvirt";
+
+/// Whether an action needs libvirt's client library; `parameter` gives what the caller set, if anything.
+pub(crate) fn is_needed<'a>(action: &str, parameter: impl Fn(&str) -> Option<&'a str>) -> bool {
+    let filled = |name: &str| parameter(name).map(str::trim).filter(|value| !value.is_empty());
+    let is_native = filled("hypervisor").is_none_or(|uri| Driver::from_uri(uri).is_some());
+    match Action::parse(action) {
+        Some(Action::MigrateTo) => true,
+        Some(Action::Start) => {
+            !is_native || filled("start_resources").and_then(boolean_word) == Some(true)
+        }
+        Some(Action::Stop | Action::Monitor | Action::Status | Action::MigrateFrom) => !is_native,
+        _ => false,
+    }
+}
+
+/// Becomes the other program; comes back only with why not.
+pub(crate) fn become_it() -> String {
+    let program = program();
+    let words = std::env::args_os().map(|word| CString::new(word.as_bytes()));
+    let words: Result<Vec<_>, _> = words.collect();
+    let path = CString::new(program.as_os_str().as_bytes());
+    let (Ok(words), Ok(path)) = (words, path) else {
+        return "a NUL byte in the command line".to_owned();
+    };
+    let errno = match nix::unistd::execv(&path, &words) {
+        Ok(never) => match never {},
+        Err(errno) => errno,
+    };
+    format!("Could not run {}: {}", program.display(), errno.desc())
+}
+
+fn program() -> PathBuf {
+    let other = std::env::var_os(OVERRIDE).map(PathBuf::from);
+    let directory = other.filter(|directory| directory.is_absolute() && is_ours_alone(directory));
+    directory.unwrap_or_else(|| PathBuf::from(DIRECTORY)).join(NAME)
+}
+
+fn is_ours_alone(directory: &Path) -> bool {
+    let caller = nix::unistd::geteuid().as_raw();
+    [directory.to_owned(), directory.join(NAME)].iter().all(|path| {
+        path.metadata().is_ok_and(|metadata| {
+            (metadata.uid() == 0 || metadata.uid() == caller) && metadata.mode() & 0o022 == 0
+        })
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn needed(action: &str, parameters: &[(&str, &'static str)]) -> bool {
+        is_needed(action, |wanted| {
+            parameters.iter().find(|(name, _)| *name == wanted).map(|(_, value)| *value)
+        })
+    }
+
+    #[test]
+    fn the_library_is_for_what_nothing_else_can_do() {
+        let every = [
+            "start",
+            "stop",
+            "monitor",
+            "status",
+            "migrate_to",
+            "migrate_from",
+            "validate-all",
+            "meta-data",
+            "usage",
+            "nonsense",
+            "",
+        ];
+        for action in every {
+            for uri in ["", " ", "qemu:///system", " qemu:///system ", "lxc:///", "xen:///system"] {
+                let plain = needed(action, &[("hypervisor", uri)]);
+                assert_eq!(plain, action == "migrate_to", "{action} {uri:?}");
+                for yes in ["true", "Yes", "1", " on "] {
+                    let with = needed(action, &[("hypervisor", uri), ("start_resources", yes)]);
+                    assert_eq!(with, action == "migrate_to" || action == "start", "{action}");
+                }
+                assert!(!needed("start", &[("start_resources", "no")]));
+            }
+            for uri in ["qemu:///session", "qemu+ssh://b/system", "test:///default", "vz:///"] {
+                let asks = ["start", "stop", "monitor", "status", "migrate_to", "migrate_from"];
+                let with = needed(action, &[("hypervisor", uri)]);
+                assert_eq!(with, asks.contains(&action), "{action} {uri}");
+            }
+        }
+    }
+}
