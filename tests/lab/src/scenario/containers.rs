@@ -134,6 +134,11 @@ pub(super) fn table() -> Vec<Scenario> {
             migration::not_converging,
         ),
         migration(
+            "migration-agent-killed",
+            "the agent is killed half-way through a migration",
+            migration::agent_killed,
+        ),
+        migration(
             "migration-target-dies",
             "the target of a migration loses power half-way",
             migration::target_dies,

@@ -167,6 +167,36 @@ pub(super) fn not_converging(cluster: &Cluster) -> Result<Story> {
     Ok(story)
 }
 
+/// The agent that talks to both libvirts is killed while memory is being sent: the target's half must go, and the guest
+/// goes on, or is started anew, on one node.
+pub(super) fn agent_killed(cluster: &Cluster) -> Result<Story> {
+    let calm = Calm::before(cluster)?;
+    let story = with_parameter(cluster, "migration_speed", "1", || {
+        let active = cluster.steady()?;
+        let node = cluster.lab.node(&active)?;
+        let other = cluster.other(&active)?;
+        let zero = begun(cluster, &active, &other.name)?;
+        let killed = cluster.journal.mark("the migrating agent is killed");
+        let found = node.sh(
+            "for p in /proc/[0-9]*; do \
+             if [ \"$(cat $p/comm 2>/dev/null)\" = VirtualDomain-l ]; then kill -KILL ${p#/proc/} && echo ${p#/proc/}; fi; \
+             done",
+            "killing the agent",
+        )?;
+        claim(!found.trim().is_empty(), || "there was no agent to kill".to_owned())?;
+        settled(node)?;
+        let over = cluster.journal.now();
+        node.sh("crm resource clear vm1", "clearing the move")?;
+        forget_failures(node)?;
+        cluster.steady()?;
+        let boots = boots_since(cluster, zero);
+        claim(boots <= 1, || format!("the guest booted {boots} times"))?;
+        Ok(Story::at(killed).figure("settled after", over - killed))
+    })?;
+    calm.kept(cluster)?;
+    Ok(story)
+}
+
 /// Begins a migration that has no end at 1 MiB/s, and waits until it is on its way.
 fn begun(cluster: &Cluster, active: &str, other: &str) -> Result<Duration> {
     let zero = cluster.journal.mark(&format!("crm resource move vm1 {other}"));
