@@ -161,7 +161,21 @@ impl Cluster {
                 "error-rate=100%",
                 &fails,
             ],
-        )
+        )?;
+        self.listens(text::NBD_PORT)
+    }
+
+    /// Waits until a daemon of the host side takes connections.
+    pub(crate) fn listens(&self, port: u16) -> Result<()> {
+        let script = format!("ss -Hltn sport = :{port}");
+        eventually(Duration::from_secs(20), &format!("somebody to listen on port {port}"), || {
+            match self.lab.host.sh(&script, "looking for a daemon") {
+                Ok(seen) if seen.is_empty() => Err("nobody".to_owned()),
+                Ok(_) => Ok(()),
+                Err(error) => Err(error.to_string()),
+            }
+        })?;
+        Ok(())
     }
 
     fn start_cluster(&self, tell: &mut dyn FnMut(&str)) -> Result<()> {
@@ -176,7 +190,9 @@ impl Cluster {
                 // From Pacemaker's own template: a feature set above its own would be fatal.
                 node.sh(SHORT_FIRST_ELECTION, "seeding the cluster's configuration")?;
             }
-            node.sh("lab-cluster enable && lab-cluster start", "starting the cluster").map(drop)
+            node.run("lab-cluster enable && lab-cluster start", Duration::from_secs(120))?
+                .success("starting the cluster")
+                .map(drop)
         })?;
         self.all_online(Duration::from_secs(120))?;
         let took = self.journal.now() - began;

@@ -218,9 +218,9 @@ pub(super) fn text(results: &Results) -> String {
 
 fn notes(results: &Results) -> String {
     let mut out = String::from(
-        "\nmonitor: each agent's defaults; stock then also keeps the guest's utilization in the CIB, ours \
-         does not yet.\nstart and stop: a second guest without a disk, no utilization, force_stop. MB: \
-         largest resident set\nof any process; what is smaller than the measuring program does not show.\n",
+        "\nmonitor: each agent's defaults, with which both keep the guest's utilization in the CIB.\n\
+         start and stop: a second guest without a disk, no utilization, force_stop. MB: largest \
+         resident set\nof any process; what is smaller than the measuring program does not show.\n",
     );
     for row in &results.counts {
         if let Instructions::Skipped(why) = &row.instructions {

@@ -91,7 +91,8 @@ fn make_disks(cluster: &Cluster) -> Result<()> {
     cluster.lab.host.sh(&script, "making many disks")?;
     let port = SMALL_GUESTS_NBD_PORT.to_string();
     let argv = ["nbdkit", "-f", "-i", HOST_ADDRESS, "-p", &port, "file", "dir=/tmp/small"];
-    cluster.lab.host.daemon("nbdkit-small", &argv)
+    cluster.lab.host.daemon("nbdkit-small", &argv)?;
+    cluster.listens(SMALL_GUESTS_NBD_PORT)
 }
 
 fn configure(cluster: &Cluster, first: &Node) -> Result<()> {
