@@ -43,16 +43,27 @@ pub(crate) fn look(config: &Config, limit: Duration) -> Strangers {
         }
         Err(error @ LibvirtError::NotRunning { .. }) if config.driver == Some(Driver::Qemu) => {
             let why = chain(&error);
-            by_process(&Table::default())
+            by_process(&Table::default(), &spoken_for(config))
                 .unwrap_or_else(|and| Strangers::CouldNotLook(format!("{why}; {and}")))
         }
         Err(error) => Strangers::CouldNotLook(chain(&error)),
     }
 }
 
-/// Any QEMU at all, also one that is ending.
-fn by_process(table: &Table) -> Result<Strangers, String> {
+/// Whether there certainly is nobody, as far as the process table tells, where libvirt does not.
+pub(crate) fn are_none(config: &Config) -> bool {
+    config.driver == Some(Driver::Qemu)
+        && by_process(&Table::default(), &spoken_for(config)) == Ok(Strangers::Nobody)
+}
+
+/// Any QEMU but the `others`', also one that is ending.
+fn by_process(table: &Table, others: &BTreeSet<Uuid>) -> Result<Strangers, String> {
     let found = table.find(|seen| {
+        let uuid = seen.arguments.iter().skip_while(|argument| *argument != b"-uuid").nth(1);
+        let uuid = uuid.and_then(|uuid| std::str::from_utf8(uuid).ok()?.parse().ok());
+        if uuid.is_some_and(|uuid| others.contains(&uuid)) {
+            return false;
+        }
         let program = seen.arguments.first().map_or(&b""[..], Vec::as_slice);
         let program = program.rsplit(|byte| *byte == b'/').next().unwrap_or_default();
         let is = |name: &[u8]| {
@@ -84,4 +95,48 @@ fn spoken_for(config: &Config) -> BTreeSet<Uuid> {
     let Ok(entries) = std::fs::read_dir(directory) else { return BTreeSet::new() };
     let files = entries.filter_map(|entry| Some(entry.ok()?.path()));
     files.filter(|path| *path != config.memory).filter_map(|path| memory::whose(&path)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::disallowed_methods, reason = "tests of what is found among files")]
+
+    use super::*;
+
+    const OURS: &str = "c7a5fdbd-edaf-9455-926a-d65c16db1809";
+    const OTHER: &str = "d7a5fdbd-edaf-9455-926a-d65c16db1809";
+
+    fn seen(processes: &[(&str, &str)]) -> Result<Strangers, String> {
+        let root = tempfile::tempdir().unwrap();
+        let all = [("init", "/sbin/init\0")];
+        for (at, (name, line)) in all.iter().chain(processes).enumerate() {
+            let directory = root.path().join((at + 1).to_string());
+            std::fs::create_dir(&directory).unwrap();
+            let stat = format!("{} ({name}) S 0{}\n", at + 1, " 0".repeat(48));
+            std::fs::write(directory.join("stat"), stat).unwrap();
+            std::fs::write(directory.join("cmdline"), line).unwrap();
+        }
+        let others = std::iter::once(OTHER.parse().unwrap()).collect();
+        by_process(&Table::at(root.path()), &others)
+    }
+
+    #[test]
+    fn a_process_of_a_guest_that_nobody_remembers_is_a_stranger() {
+        let guest =
+            |uuid: &str| format!("/usr/bin/qemu-system-x86_64\0-name\0guest=a\0-uuid\0{uuid}\0");
+        let (ours, other) = (guest(OURS), guest(OTHER));
+        let qemu = "qemu-system-x86";
+        for (processes, nobody) in [
+            (vec![], true),
+            (vec![("bash", "bash\0-c\0qemu-system-x86_64 -uuid\0")], true),
+            (vec![(qemu, other.as_str())], true),
+            (vec![(qemu, ours.as_str())], false),
+            (vec![(qemu, other.as_str()), (qemu, ours.as_str())], false),
+            (vec![("kvm", "/usr/bin/kvm\0-m\x00512\0")], false),
+            (vec![(qemu, "")], false),
+        ] {
+            let found = seen(&processes).unwrap();
+            assert_eq!(found == Strangers::Nobody, nobody, "{processes:?}: {found:?}");
+        }
+    }
 }

@@ -4,13 +4,14 @@
 use std::time::Duration;
 
 use duet_domain::Requirements;
-use duet_libvirt_rpc::Error as LibvirtError;
+use duet_libvirt_rpc::{Driver, Error as LibvirtError};
 use duet_ocf::{Action, chain};
 
 use crate::{
     config::Config,
     observe::{Answer, Domain, Silence, describe, known},
     reach::connect,
+    strangers,
 };
 
 /// Asks this node's libvirt for it.
@@ -21,8 +22,12 @@ pub(crate) fn ask(config: &Config, action: Action, limit: Duration) -> Answer {
     }
     match find(config, limit) {
         Ok(Some(domain)) => Answer::Known { ours: Some(domain), namesake: None },
-        // There is nobody to ask, or nobody says it.
-        Ok(None) | Err(LibvirtError::NotRunning { .. }) => Answer::NotAsked,
+        // Nobody says it, or nobody is there who could be it.
+        Ok(None) => Answer::NotAsked,
+        Err(_) if strangers::are_none(config) => Answer::NotAsked,
+        Err(LibvirtError::NotRunning { .. }) if config.driver != Some(Driver::Qemu) => {
+            Answer::NotAsked
+        }
         Err(error) => Answer::None {
             silence: Silence::of(&error),
             why: chain(&error),
