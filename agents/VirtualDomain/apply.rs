@@ -66,6 +66,9 @@ pub(crate) enum Error {
     /// The identity could not be remembered.
     #[error("Could not remember which domain runs here")]
     Remember(#[from] duet_host::Error),
+    /// A start could not be marked as begun.
+    #[error("Could not remember that a start begins")]
+    Begin(#[source] duet_host::Error),
     /// The identity could not be forgotten.
     #[error("Could not remove {}", .path.display())]
     Forget {
@@ -139,8 +142,7 @@ pub(crate) fn apply(
         Step::Create { name, leaves_memory_image } => {
             // Whoever is remembered was seen running after the latest start. This one may not be, if libvirt stops
             // answering now and carries it out later: a stop must not take it for over then.
-            memory::forget(&config.memory)
-                .map_err(|source| Error::Forget { path: config.memory.clone(), source })?;
+            memory::begin(config).map_err(Error::Begin)?;
             let domain = observe::connect(config, limit)
                 .and_then(|mut libvirt| {
                     let domain = libvirt.create(xml.unwrap_or_default());

@@ -218,9 +218,16 @@ fn is_borne_with(silence: Silence, silent: Duration, progress: &Progress<Step>) 
 }
 
 /// Whether a libvirt that does not answer may yet carry out a start that was given up while it had the request. It
-/// cannot where nobody listens; and a domain that is remembered has been seen running since the latest start.
+/// cannot where nobody listens; a domain that is remembered has been seen running since the latest start; and where no start
+/// was begun, none is to come: a node whose libvirt hangs has other guests, and is not to be fenced for this one.
 fn may_still_start(seen: &Observation, silence: Silence) -> bool {
-    silence != Silence::Nobody && seen.remembered.is_none()
+    seen.remembered.is_none()
+        && match silence {
+            Silence::Nobody => false,
+            Silence::Frozen | Silence::WentAway => seen.unclear.is_some(),
+            // It is there, and its own words are the answer.
+            Silence::Refuses => true,
+        }
 }
 
 fn about_to_start(seen: &Observation, why: &str) -> Next<Step> {

@@ -164,7 +164,8 @@ impl Agent for VirtualDomain {
                 turn.warning(why);
                 self.complained = true;
             }
-            if let Some(why) = seen.unclear.as_ref().filter(|_| request.may_change()) {
+            let is_told = |why: &&String| request.may_change() && *why != memory::BEGUN;
+            if let Some(why) = seen.unclear.as_ref().filter(is_told) {
                 turn.warning(why);
                 self.complained = true;
             }

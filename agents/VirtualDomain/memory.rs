@@ -10,6 +10,10 @@ use duet_ocf::chain;
 
 use crate::{config::Config, observe::Identity};
 
+/// What is remembered from the moment on in which libvirt is asked to start the domain.
+const STARTING: &str = "starting\n";
+/// What that means to whoever looks.
+pub(crate) const BEGUN: &str = "a start was begun here and not seen to succeed";
 /// A name, a UUID and a path are far shorter.
 const LIMIT: usize = 64 * 1024;
 
@@ -24,6 +28,7 @@ pub(crate) fn recall(config: &Config) -> Result<Option<Identity>, String> {
             Some((identity, definition)) => {
                 Ok((definition == config.definition.to_string_lossy()).then_some(identity))
             }
+            None if text == STARTING => Err(BEGUN.to_owned()),
             None => Err(format!("{} is damaged", config.memory.display())),
         },
         Err(error) if error.is_missing_file() => Ok(None),
@@ -43,6 +48,15 @@ pub(crate) fn whose(path: &Path) -> Option<Uuid> {
 /// Keeps it.
 pub(crate) fn keep(config: &Config, identity: &Identity) -> Result<(), duet_host::Error> {
     write(&config.memory, &render(identity, &config.definition.to_string_lossy()))
+}
+
+/// Remembers, in place of who was seen running before, that libvirt is going to be asked to start the domain: should it
+/// fall silent now, it may carry the order out at any later time.
+///
+/// # Errors
+/// That could not be written: then nothing must be started.
+pub(crate) fn begin(config: &Config) -> Result<(), duet_host::Error> {
+    write(&config.memory, STARTING)
 }
 
 /// Writes what is ours alone to read and to write. The directory is there on every node with resource agents, and made

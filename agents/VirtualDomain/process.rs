@@ -43,6 +43,9 @@ pub(crate) fn can_tell(driver: Option<Driver>, action: Action) -> bool {
 /// anything of it is there, also when its arguments have gone already.
 pub(crate) fn look(config: &Config, wanted: &[&Identity], before: Option<Process>) -> Processes {
     let Some(driver) = config.driver else { return Processes::NotLooked };
+    if wanted.is_empty() && before.is_none() {
+        return Processes::CouldNotLook("who is meant is not known".to_owned());
+    }
     let table = Table::default();
     let pid_files = pid_files(driver, wanted);
     let found = find(&table, driver, wanted, before, || {

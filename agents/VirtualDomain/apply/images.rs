@@ -58,8 +58,7 @@ fn carry_out(
         Step::Seal(name) => snapshot.seal(name).map_err(image)?,
         Step::Restore { name, leaves_memory_image } => {
             // As before a creation: who is remembered was seen running after the latest start.
-            memory::forget(&config.memory)
-                .map_err(|source| Error::Forget { path: config.memory.clone(), source })?;
+            memory::begin(config).map_err(Error::Begin)?;
             let file = snapshot.take(name).map_err(image)?;
             with(config, turn.remaining(), |libvirt| libvirt.restore(&file, SaveFlags::RUNNING))
                 .map_err(failed)?;

@@ -78,6 +78,11 @@ fn by_process(
         Processes::Found(_) if only_asks => Next::success(),
         Processes::Found(_) => upkeep::monitored(config, None, seen, progress),
         Processes::NoneSeen if !is_borne_with(silence, silent, progress) => {
+            let is_early = progress.elapsed < patience(progress) && !progress.remaining.is_zero();
+            if may_still_start(seen, silence) && silence == Silence::Frozen && is_early {
+                // A daemon that is only coming up takes the question before it can answer.
+                return Next::wait(Duration::from_secs(1), "libvirt to answer");
+            }
             if may_still_start(seen, silence) {
                 return about_to_start(seen, why);
             }

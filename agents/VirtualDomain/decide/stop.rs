@@ -47,6 +47,10 @@ pub(super) fn stop(config: &Config, seen: &Observation, progress: &Progress<Step
                 progress,
             );
         }
+        // It was seen gone by the memory that has been removed since.
+        Answer::NotAsked if progress.tried(|step| matches!(step, Step::Forget(_))) => {
+            return gone(seen, progress);
+        }
         Answer::NotAsked => match nobody_known(seen) {
             Some(why) => return Next::fail(ExitCode::Generic, why),
             // Nothing says who it could be, so it was never started here.
@@ -154,12 +158,13 @@ pub(super) fn gone(seen: &Observation, progress: &Progress<Step>) -> Next<Step> 
         return Next::Do(step);
     }
     let tried = progress.tried(|step| matches!(step, Step::Forget(_)));
-    match &seen.remembered {
-        // Book-keeping that time does not allow any more is no reason to fence a node.
-        Some(identity) if !tried && !progress.remaining.is_zero() => {
-            Next::Do(Step::Forget(identity.name.clone()))
-        }
-        Some(_) | None => Next::success(),
+    let is_remembered = seen.remembered.is_some() || seen.unclear.is_some();
+    // Book-keeping that time does not allow any more is no reason to fence a node.
+    if is_remembered && !tried && !progress.remaining.is_zero() {
+        let name = seen.remembered.as_ref().map_or_else(|| seen.name(), |identity| &identity.name);
+        Next::Do(Step::Forget(name.to_owned()))
+    } else {
+        Next::success()
     }
 }
 

@@ -47,6 +47,10 @@ pub(super) fn stop(
         Processes::NoneSeen if ended || was_there(progress) => gone(seen, progress),
         Processes::NoneSeen if may_come_back => unanswered(seen, why, silence, silent, progress),
         Processes::NoneSeen if !may_still_start(seen, silence) => gone(seen, progress),
+        // There is nothing else to do than to give it all the time there is.
+        Processes::NoneSeen if !progress.remaining.is_zero() => {
+            Next::wait(POLL, "libvirt to answer")
+        }
         Processes::NoneSeen => about_to_start(seen, why),
         Processes::NotLooked | Processes::CouldNotLook(_) => {
             // A process that is ending needs a moment.

@@ -4,9 +4,9 @@ use super::*;
 
 /// By a libvirt that is there and was not seen to have carried out the latest start.
 fn may_yet_be_started(seen: &Observation) -> bool {
-    let is_there =
-        matches!(seen.libvirt, Answer::None { silence, .. } if silence != Silence::Nobody);
-    is_there && seen.remembered.is_none()
+    let Answer::None { silence, .. } = seen.libvirt else { return false };
+    let was_asked = seen.unclear.is_some() || silence == Silence::Refuses;
+    silence != Silence::Nobody && seen.remembered.is_none() && was_asked
 }
 
 #[test]

@@ -124,12 +124,19 @@ fn a_stop_that_sees_no_process_forgets_and_succeeds() {
 fn a_start_that_a_frozen_libvirt_may_still_carry_out_is_not_stopped() {
     for silence in SILENCES {
         let mut dead = silent(silence, 11, Processes::NoneSeen);
-        dead.remembered = None;
-        let next = decide(Action::Stop, "0", &dead, &at(11, 70));
+        (dead.remembered, dead.unclear) = (None, Some(crate::memory::BEGUN.into()));
+        let next = decide(Action::Stop, "0", &dead, &at(81, 0));
         // Where there is no daemon, nobody remembers the order.
         let nobody = silence == Silence::Nobody;
         let expected = if nobody { ExitCode::Ok } else { ExitCode::Generic };
         assert_eq!(code(&next), Some(expected), "{silence:?}");
+        // Until then, it may come back and say.
+        let next = decide(Action::Stop, "0", &dead, &at(11, 70));
+        let forgets = Next::Do(Step::Forget("web".into()));
+        assert!(
+            if nobody { next == forgets } else { matches!(next, Next::Wait { .. }) },
+            "{next:?}"
+        );
         for interval in ["0", "10000"] {
             let next = decide(Action::Monitor, interval, &dead, &at(11, 10));
             let expected = if nobody { ExitCode::NotRunning } else { ExitCode::Generic };
@@ -137,6 +144,31 @@ fn a_start_that_a_frozen_libvirt_may_still_carry_out_is_not_stopped() {
             assert!(nobody || reason(&next).contains("about to start"), "{next:?}");
         }
     }
+}
+
+/// A node whose libvirt hangs has other guests, too: it is not fenced for one that nobody asked it to start.
+#[test]
+fn where_no_start_was_begun_none_is_to_come() {
+    for silence in [Silence::Nobody, Silence::Frozen, Silence::WentAway] {
+        let mut dead = silent(silence, 11, Processes::NoneSeen);
+        dead.remembered = None;
+        assert_eq!(code(&decide(Action::Stop, "0", &dead, &at(11, 70))), Some(ExitCode::Ok));
+        for interval in ["0", "10000"] {
+            let next = decide(Action::Monitor, interval, &dead, &at(11, 10));
+            assert_eq!(code(&next), Some(ExitCode::NotRunning), "{silence:?}");
+        }
+    }
+}
+
+/// The definition lies on storage that died, the memory was removed since the guest was seen gone.
+#[test]
+fn who_was_seen_gone_is_gone() {
+    let mut seen = seen(Answer::NotAsked);
+    (seen.remembered, seen.document) = (None, Document::Unusable("it hangs".into()));
+    seen.strangers = Strangers::Some("vm7".into());
+    assert_eq!(code(&decide(Action::Stop, "0", &seen, &at(5, 80))), Some(ExitCode::Generic));
+    let forgot = having(at(5, 80), Step::Forget("web".into()), 1, None);
+    assert_eq!(code(&decide(Action::Stop, "0", &seen, &forgot)), Some(ExitCode::Ok));
 }
 
 #[test]
