@@ -18,7 +18,7 @@ use std::time::Duration;
 
 /// What the cluster still does after one disturbance is over (monitors, probes after a clean-up) is not to be in the
 /// figures of the next.
-const SETTLE: Duration = Duration::from_secs(25);
+const SETTLE: Duration = Duration::from_secs(15);
 
 /// Runs the disturbances and prints them beside the recorded ones. Whatever deviates is said, not
 /// punished: how fast a machine is, is no fault. An error is a disturbance that went wrong, or a
