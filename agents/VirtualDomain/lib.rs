@@ -114,6 +114,9 @@ impl Agent for VirtualDomain {
         if let Some(why) = &self.missing {
             return Err(apply::Error::NoLibrary(why.clone()));
         }
+        if config.migration.plan.is_some() {
+            self.migration.notice_the_end(turn);
+        }
         let began = turn.now();
         let remaining = turn.remaining();
         let limit = self.time_for_libvirt(config, request.action, remaining);

@@ -17,6 +17,9 @@ use crate::{
     reach,
 };
 
+#[cfg(test)]
+mod tests;
+
 /// How long one question may take.
 const QUESTION: Duration = Duration::from_secs(10);
 /// While memory is being sent, deadlines matter more than answers.
@@ -32,13 +35,29 @@ pub(crate) struct Run {
     ending: Option<Receiver<Result<(), LibvirtError>>>,
     ended: Option<Result<(), String>>,
     ended_at: Option<Duration>,
+    /// The beginning of this look.
+    began_at: Duration,
     reported: Option<Duration>,
     /// Whether the target accepts the definition, once it was asked.
     verdict: Option<Option<String>>,
 }
 
 impl Run {
-    /// Looks at both sides; `seen` has the source already.
+    /// Notices that the migration has ended. Done before the source is looked at: where a guest was seen while libvirt was
+    /// still at it says nothing about where it is now.
+    pub(crate) fn notice_the_end(&mut self, turn: &Turn<'_>) {
+        self.began_at = turn.now();
+        let Some(ending) = &self.ending else { return };
+        let result = match ending.try_recv() {
+            Ok(result) => result.map_err(|error| chain(&error)),
+            Err(TryRecvError::Disconnected) => Err("the client library broke off".to_owned()),
+            Err(TryRecvError::Empty) => return,
+        };
+        self.ended_at = Some(self.began_at);
+        (self.ended, self.ending) = (Some(result), None);
+    }
+
+    /// Looks at both sides; `seen` has the source already, and is younger than what [`Self::notice_the_end`] noticed.
     pub(crate) fn look(
         &mut self,
         config: &Config,
@@ -61,24 +80,12 @@ impl Run {
                 })
             }
         };
-        let ended_for = self.ended_at.map(|at| turn.now().saturating_sub(at));
+        // Both answers are older than this look's end, and a question may take long.
+        let ended_for = self.ended_at.map(|at| self.began_at.saturating_sub(at));
         Sight { target, job, ended_for: ended_for.unwrap_or_default() }
     }
 
     fn job(&mut self, config: &Config, domain: Option<&DomainRef>, turn: &mut Turn<'_>) -> Job {
-        if let Some(ending) = &self.ending {
-            let result = match ending.try_recv() {
-                Ok(result) => Some(result.map_err(|error| chain(&error))),
-                Err(TryRecvError::Disconnected) => {
-                    Some(Err("the client library broke off".to_owned()))
-                }
-                Err(TryRecvError::Empty) => None,
-            };
-            if result.is_some() {
-                self.ended_at = Some(turn.now());
-                (self.ended, self.ending) = (result, None);
-            }
-        }
         match &self.ended {
             Some(Ok(())) => return Job::Succeeded,
             Some(Err(why)) => return Job::Failed(why.clone()),
