@@ -170,6 +170,8 @@ pub(crate) enum Job {
     Succeeded,
     /// libvirt says that it did not.
     Failed(String),
+    /// libvirt was lost meanwhile: whether the guest was let go at the target, nobody has said.
+    Lost(String),
 }
 
 /// One change of the world.

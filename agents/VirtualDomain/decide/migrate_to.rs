@@ -1,10 +1,10 @@
 //! Give it to another node, alive. Invariants: success only when the domain was seen at the target and is not executing
-//! here; nothing begins unless the target was asked and has no such domain; a guest is resumed here only when the target's
-//! libvirt says that it has none, and never after a switch to post-copy.
+//! here; nothing begins unless the target was asked and has no such domain; a guest is resumed here only when libvirt says
+//! that the migration failed and the target's that it never ran there, and never after a switch to post-copy.
 
 use std::time::Duration;
 
-use duet_domain::{PausedReason, RunningReason, State};
+use duet_domain::{PausedReason, RunningReason, ShutOffReason, State};
 use duet_ocf::{ExitCode, Next, Progress, Request};
 
 use crate::{
@@ -36,7 +36,7 @@ pub(super) fn migrate_to(
         Job::None => before(config, plan, sight, seen, progress),
         Job::Running { first_pass_done } => during(config, plan, *first_pass_done, seen, progress),
         Job::Succeeded => after(plan, sight, None, seen, progress),
-        Job::Failed(why) => after(plan, sight, Some(why), seen, progress),
+        Job::Failed(why) | Job::Lost(why) => after(plan, sight, Some(why), seen, progress),
     }
 }
 
@@ -271,9 +271,10 @@ fn after(
             if has_arrived(there.state) && !here.is_some_and(|here| executes(here.state)) =>
         {
             match here {
-                None => arrived(seen, progress),
+                // What ran here stays remembered: the stop that follows forgets it, by libvirt's word.
+                None => Next::success(),
                 // What is left here stands still for good, and the stop that follows a migration ends it.
-                Some(_) if settled => arrived(seen, progress),
+                Some(_) if settled => Next::success(),
                 Some(_) => settle("to be gone here"),
             }
         }
@@ -281,7 +282,7 @@ fn after(
             fail(format!("it is {} here", here.state))
         }
         (_, _) if !settled => settle("to be in one place"),
-        (Some(here), Some(None)) if may_resume(here, progress) => {
+        (Some(here), Some(None)) if may_resume(here, sight, progress) => {
             Next::Do(Step::Migration(migrate::Step::Resume(here.reference.clone())))
         }
         (Some(here), _) if executes(here.state) => fail(format!("it is {} here", here.state)),
@@ -323,18 +324,19 @@ fn has_arrived(state: State) -> bool {
     is_fit(state)
 }
 
-fn arrived(seen: &Observation, progress: &Progress<Step>) -> Next<Step> {
-    let tried = progress.tried(|step| matches!(step, Step::Forget(_)));
-    match &seen.remembered {
-        Some(identity) if !tried && !progress.remaining.is_zero() => {
-            Next::Do(Step::Forget(identity.name.clone()))
-        }
-        Some(_) | None => Next::success(),
-    }
+/// Whether the guest never ran there. That none is there now does not say so: it may have ended since, and have left nothing
+/// but changed disks.
+fn never_ran_there(sight: &Sight) -> bool {
+    let (Job::Failed(_), Target::Known { domain, .. }) = (&sight.job, &sight.target) else {
+        return false;
+    };
+    // What libvirt was told to keep there may be defined already, or be from before.
+    let unused = [ShutOffReason::Failed, ShutOffReason::Unknown].map(State::ShutOff);
+    domain.as_ref().is_none_or(|there| unused.contains(&there.state))
 }
 
 /// Whether this guest stands still only because of the migration, and nothing of it can be anywhere else.
-fn may_resume(here: &Domain, progress: &Progress<Step>) -> bool {
+fn may_resume(here: &Domain, sight: &Sight, progress: &Progress<Step>) -> bool {
     let tried = |fits: fn(&migrate::Step) -> bool| progress.tried(|step| is(step, fits));
     let was_paused_by_us = tried(|step| matches!(step, migrate::Step::Suspend(_)));
     // A request that failed may still have been heard.
@@ -342,6 +344,7 @@ fn may_resume(here: &Domain, progress: &Progress<Step>) -> bool {
     let by_migration = matches!(here.state, State::Paused(PausedReason::Migration));
     let by_us = matches!(here.state, State::Paused(PausedReason::User)) && was_paused_by_us;
     (by_migration || by_us)
+        && never_ran_there(sight)
         && !switched
         && !progress.remaining.is_zero()
         && progress.count(|step| is(step, |step| matches!(step, migrate::Step::Resume(_)))) < 3

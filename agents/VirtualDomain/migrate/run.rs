@@ -33,7 +33,7 @@ pub(crate) struct Run {
     source: Option<Box<dyn Library>>,
     target: Option<Box<dyn Library>>,
     ending: Option<Receiver<Result<(), LibvirtError>>>,
-    ended: Option<Result<(), String>>,
+    ended: Option<Job>,
     ended_at: Option<Duration>,
     /// The beginning of this look.
     began_at: Duration,
@@ -48,13 +48,15 @@ impl Run {
     pub(crate) fn notice_the_end(&mut self, turn: &Turn<'_>) {
         self.began_at = turn.now();
         let Some(ending) = &self.ending else { return };
-        let result = match ending.try_recv() {
-            Ok(result) => result.map_err(|error| chain(&error)),
-            Err(TryRecvError::Disconnected) => Err("the client library broke off".to_owned()),
+        let job = match ending.try_recv() {
+            Ok(Ok(())) => Job::Succeeded,
+            Ok(Err(error)) if error.fault().is_some() => Job::Failed(chain(&error)),
+            Ok(Err(error)) => Job::Lost(chain(&error)),
+            Err(TryRecvError::Disconnected) => Job::Lost("the client library broke off".to_owned()),
             Err(TryRecvError::Empty) => return,
         };
         self.ended_at = Some(self.began_at);
-        (self.ended, self.ending) = (Some(result), None);
+        (self.ended, self.ending) = (Some(job), None);
     }
 
     /// Looks at both sides; `seen` has the source already, and is younger than what [`Self::notice_the_end`] noticed.
@@ -87,8 +89,7 @@ impl Run {
 
     fn job(&mut self, config: &Config, domain: Option<&DomainRef>, turn: &mut Turn<'_>) -> Job {
         match &self.ended {
-            Some(Ok(())) => return Job::Succeeded,
-            Some(Err(why)) => return Job::Failed(why.clone()),
+            Some(job) => return job.clone(),
             None if self.ending.is_none() => return Job::None,
             None => {}
         }
