@@ -1,8 +1,12 @@
 //! A migration, on a thread and connections of its own. Client-managed (libvirt's way where nothing else is asked for):
 //! this process talks to both daemons, and what happens when it dies is theirs. While memory is being sent, the target
 //! daemon ends its half when our connection to it breaks, the source's sending then fails and the guest goes on there.
-//! Between the two, the guest stands still in the source ("paused: migration") and either runs in the target or is
-//! gone from it: one copy at most, which nobody here resumes.
+//! Between the two, the guest stands still in the source ("paused: migration") and either runs in the target or is gone
+//! from it, until the target has said which. Where our connection to the target breaks before that, the library takes
+//! silence for failure and lets the guest run on in the source, also if the target has let it go already. A broken
+//! connection cannot be helped, but nothing here breaks one: these connections have no keepalive, and a target that freezes
+//! is waited for until the process ends, which leaves the guest in the source standing still. With PEER2PEER the source's
+//! daemon is the one who talks to the target, by its own keepalive settings.
 //! Invariant: begins nothing before both daemons have answered.
 
 use std::{

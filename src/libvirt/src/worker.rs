@@ -38,7 +38,7 @@ impl Worker {
         let (tell, told) = sync_channel(1);
         let uri = uri.to_owned();
         let from = Instant::now();
-        thread::spawn(move || match connect(&uri) {
+        thread::spawn(move || match kept_alive(&uri) {
             Ok(mut connection) => {
                 let _ = tell.send(Ok(()));
                 for job in todo {
@@ -90,12 +90,16 @@ impl Worker {
     }
 }
 
-/// Connects, on the thread that calls.
-pub(crate) fn connect(uri: &str) -> Result<Connect, VirtError> {
-    let connection = Connect::open(Some(uri))?;
+fn kept_alive(uri: &str) -> Result<Connect, VirtError> {
+    let connection = connect(uri)?;
     // Drivers within the library have no daemon to keep alive, and say so.
     let _ = connection.set_keep_alive(KEEPALIVE_SECONDS, KEEPALIVE_COUNT);
     Ok(connection)
+}
+
+/// Connects, on the thread that calls. A call to a daemon that freezes does not come back.
+pub(crate) fn connect(uri: &str) -> Result<Connect, VirtError> {
+    Connect::open(Some(uri))
 }
 
 /// Once, before the first connection: nothing on stderr, and the loop that keepalive needs.
