@@ -44,7 +44,7 @@ const LAST_LOOK: Duration = Duration::from_millis(50);
 
 /// How long a monitor waits for a libvirt that does not answer, before the guest's process decides.
 const MONITOR_PATIENCE: Duration = Duration::from_millis(1500);
-/// How long one look at the source of a migration may take.
+/// How long one look at the source of a migration may take, and half of what is left: an abort has to go out after it.
 const MIGRATION_PATIENCE: Duration = Duration::from_secs(10);
 /// How long a stop does: only libvirt can ask the guest itself.
 const STOP_PATIENCE: Duration = Duration::from_secs(10);
@@ -81,7 +81,7 @@ impl VirtualDomain {
     /// All there is, unless a process can stand in for libvirt.
     fn time_for_libvirt(&self, config: &Config, action: Action, remaining: Duration) -> Duration {
         let share = match action {
-            Action::MigrateTo => MIGRATION_PATIENCE.min(remaining),
+            Action::MigrateTo => MIGRATION_PATIENCE.min(remaining / 2),
             _ if !process::can_tell(config.driver, action) => remaining,
             _ if self.is_frozen => FROZEN_PATIENCE.min(remaining),
             Action::Stop => STOP_PATIENCE.min(remaining / 2),

@@ -140,14 +140,6 @@ pub(crate) struct Observation {
 }
 
 impl Observation {
-    /// Who is meant, as far as anything here says it: who was started here rather than who is written down.
-    pub(crate) fn identity(&self) -> Option<&Identity> {
-        match (&self.remembered, &self.document) {
-            (Some(identity), _) | (None, Document::Read(identity)) => Some(identity),
-            (None, _) => None,
-        }
-    }
-
     /// How to call the domain in a reason.
     pub(crate) fn name(&self) -> &str {
         match (&self.remembered, &self.document) {

@@ -343,7 +343,8 @@ fn may_resume(here: &Domain, sight: &Sight, progress: &Progress<Step>) -> bool {
     let switched = tried(|step| matches!(step, migrate::Step::SwitchToPostCopy(_)));
     let by_migration = matches!(here.state, State::Paused(PausedReason::Migration));
     let by_us = matches!(here.state, State::Paused(PausedReason::User)) && was_paused_by_us;
-    (by_migration || by_us)
+    begun(progress).is_some_and(|begun| begun.domain.uuid == here.reference.uuid)
+        && (by_migration || by_us)
         && never_ran_there(sight)
         && !switched
         && !progress.remaining.is_zero()

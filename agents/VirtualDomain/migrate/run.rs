@@ -7,10 +7,12 @@ use std::{
 };
 
 use duet_domain::{MARK_NAMESPACE, MARK_PREFIX, Requirements, mark};
-use duet_libvirt_rpc::{DomainRef, Error as LibvirtError, Hypervisor, Library};
+use duet_host::clock;
+use duet_libvirt_rpc::{DomainRef, Error as LibvirtError, Library};
 use duet_ocf::{Turn, chain};
 
 use crate::{
+    LAST_LOOK,
     config::Config,
     migrate::{Job, Plan, Sight, Step, Target},
     observe::{self, Identity, Observation},
@@ -37,6 +39,8 @@ pub(crate) struct Run {
     ended_at: Option<Duration>,
     /// The beginning of this look.
     began_at: Duration,
+    /// Who was sent there.
+    migrated: Option<DomainRef>,
     reported: Option<Duration>,
     /// Whether the target accepts the definition, once it was asked.
     verdict: Option<Option<String>>,
@@ -72,17 +76,18 @@ impl Run {
             _ => None,
         };
         let job = self.job(config, domain.as_ref(), turn);
-        let target = match (&job, seen.identity()) {
-            (Job::Running { .. }, _) | (_, None) => Target::NotAsked,
-            (job, Some(identity)) => {
-                let before = (*job == Job::None).then_some(domain.as_ref()).flatten();
-                self.ask(config, plan, identity, before, turn).unwrap_or_else(|error| {
-                    self.target = None;
-                    Target::Silent(chain(&error))
-                })
+        let asked = match (&job, &domain, self.migrated.clone()) {
+            (Job::None, Some(domain), _) => self.ask_before(config, plan, domain, turn),
+            (Job::Succeeded | Job::Failed(_) | Job::Lost(_), _, Some(domain)) => {
+                self.ask_after(plan, &domain, turn)
             }
+            _ => Ok(Target::NotAsked),
         };
-        // Both answers are older than this look's end, and a question may take long.
+        let target = asked.unwrap_or_else(|error| {
+            self.target = None;
+            Target::Silent(chain(&error))
+        });
+        // No answer is older than the beginning of the look.
         let ended_for = self.ended_at.map(|at| self.began_at.saturating_sub(at));
         Sight { target, job, ended_for: ended_for.unwrap_or_default() }
     }
@@ -93,7 +98,7 @@ impl Run {
             None if self.ending.is_none() => return Job::None,
             None => {}
         }
-        let limit = GLANCE.min(turn.remaining());
+        let limit = GLANCE.min(question(turn));
         let info = domain.and_then(|domain| {
             let result =
                 self.source(config, limit).and_then(|libvirt| libvirt.migration_job(domain));
@@ -121,33 +126,56 @@ impl Run {
         Job::Running { first_pass_done: info.is_some_and(|info| info.iteration > 1) }
     }
 
-    fn ask(
+    /// Whether it could run there, and whether somebody of that name or UUID does.
+    fn ask_before(
         &mut self,
         config: &Config,
         plan: &Plan,
-        identity: &Identity,
-        before: Option<&DomainRef>,
-        turn: &mut Turn<'_>,
+        domain: &DomainRef,
+        turn: &Turn<'_>,
     ) -> Result<Target, LibvirtError> {
-        let limit = QUESTION.min(turn.remaining());
-        let verdict = match (before, &self.verdict) {
-            (_, Some(verdict)) => Some(verdict.clone()),
-            (Some(domain), None) => {
-                let requirements = requirements(config, domain, limit)?;
-                let target = self.target(plan, limit)?;
+        let refusal = match &self.verdict {
+            Some(verdict) => verdict.clone(),
+            None => {
+                let requirements = requirements(config, domain, question(turn))?;
+                let target = self.target(plan, question(turn))?;
                 let verdict = match target.accepts(&requirements) {
                     Ok(()) => None,
                     Err(error) if error.fault().is_some() => Some(chain(&error)),
                     Err(error) => return Err(error),
                 };
-                self.verdict = Some(verdict.clone());
-                Some(verdict)
+                self.verdict.insert(verdict).clone()
             }
-            (None, None) => None,
         };
-        let target = self.target(plan, limit)?;
-        let domain = find_one(target.hypervisor(), identity)?;
-        Ok(Target::Known { domain, refusal: verdict.flatten() })
+        let (ours, namesake) = self.find_there(plan, domain, turn)?;
+        Ok(Target::Known { domain: ours.or(namesake), refusal })
+    }
+
+    /// What became of the one that was sent there. A namesake is somebody else.
+    fn ask_after(
+        &mut self,
+        plan: &Plan,
+        domain: &DomainRef,
+        turn: &Turn<'_>,
+    ) -> Result<Target, LibvirtError> {
+        let (domain, _) = self.find_there(plan, domain, turn)?;
+        Ok(Target::Known { domain, refusal: None })
+    }
+
+    /// The domain itself, and one that only has its name.
+    fn find_there(
+        &mut self,
+        plan: &Plan,
+        domain: &DomainRef,
+        turn: &Turn<'_>,
+    ) -> Result<(Option<observe::Domain>, Option<observe::Domain>), LibvirtError> {
+        let identity = Identity { name: domain.name.clone(), uuid: Some(domain.uuid) };
+        let mut wanted = |at: usize| (at == 0).then(|| identity.clone());
+        let target = self.target(plan, question(turn))?;
+        match observe::find(target.hypervisor(), &mut wanted, false)? {
+            observe::Answer::Known { ours, namesake } => Ok((ours, namesake)),
+            observe::Answer::NotAsked | observe::Answer::None { .. } => Ok((None, None)),
+        }
     }
 
     /// Carries out a step; none of them waits for the migration.
@@ -188,6 +216,7 @@ impl Run {
                         data.unwrap_or_default()
                     ));
                     self.reported = Some(turn.now());
+                    self.migrated = Some(domain.clone());
                     self.ending = Some((library.migrate)(order));
                 }
                 Ok(())
@@ -235,18 +264,24 @@ impl Run {
     }
 }
 
-/// The connection there is, or a new one.
+/// What the next question may take; the last look after the deadline asks too.
+fn question(turn: &Turn<'_>) -> Duration {
+    QUESTION.min(turn.remaining()).max(LAST_LOOK)
+}
+
+/// The connection there is, or a new one; with connecting, everything asked of it takes `limit` at most.
 fn refresh<'a>(
     slot: &'a mut Option<Box<dyn Library>>,
     uri: &str,
     limit: Duration,
 ) -> Result<&'a mut Box<dyn Library>, LibvirtError> {
+    let began = clock::now();
     let connection = match slot.take() {
         Some(connection) => connection,
         None => reach::connect_by_library(uri, limit)?,
     };
     let connection = slot.insert(connection);
-    connection.allow(limit);
+    connection.allow(limit.saturating_sub(clock::now().saturating_sub(began)));
     Ok(connection)
 }
 
@@ -274,19 +309,6 @@ pub(crate) fn start_resources(
         libvirt.start_network(network)?;
     }
     Ok(())
-}
-
-/// The domain with this identity on any libvirt.
-fn find_one(
-    libvirt: &mut dyn Hypervisor,
-    identity: &Identity,
-) -> Result<Option<observe::Domain>, LibvirtError> {
-    let mut wanted = |at: usize| (at == 0).then(|| identity.clone());
-    match observe::find(libvirt, &mut wanted, false)? {
-        observe::Answer::Known { ours: Some(domain), .. } => Ok(Some(domain)),
-        observe::Answer::Known { ours: None, namesake } => Ok(namesake),
-        observe::Answer::NotAsked | observe::Answer::None { .. } => Ok(None),
-    }
 }
 
 /// Pools and networks of the definition that is about to be started here.

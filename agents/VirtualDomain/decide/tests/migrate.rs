@@ -332,6 +332,14 @@ fn what_may_have_run_there_is_not_resumed_here() {
     }
 }
 
+#[test]
+fn only_who_was_sent_is_resumed() {
+    let other = Some(domain(OTHER, 3, 2));
+    let seen = look(other, Some(None), Job::Failed(NO.into()), 6);
+    let begun = having(at(20, 98), step(migrate::Step::Begin), 0, None);
+    assert_eq!(code(&to(&settings(""), &seen, &begun)), Some(ExitCode::Generic));
+}
+
 fn from(seen: &Observation, progress: &Progress<Step>) -> Next<Step> {
     let environment = Environment::default().with("OCF_RESKEY_CRM_meta_migrate_source", "node1");
     let request = Request::new(Action::MigrateFrom, environment);

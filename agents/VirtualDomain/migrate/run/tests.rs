@@ -1,4 +1,5 @@
-//! What a look makes of a migration's end. Nothing here reaches a libvirt of this machine.
+//! What a look makes of a migration's end and of who is at the target, which is the client library's test driver. Nothing here
+//! reaches a libvirt of this machine.
 
 use std::sync::mpsc::sync_channel;
 
@@ -69,4 +70,60 @@ fn a_migration_that_ends_after_the_source_was_asked_has_not_ended_in_this_look()
     let sight = look(&mut run, 2, |host| host.pass(Duration::from_secs(8)));
     assert_eq!((sight.job, sight.ended_for), (Job::Succeeded, Duration::ZERO));
     assert_eq!(look(&mut run, 9, |_| ()).ended_for, Duration::from_secs(7));
+}
+
+/// A target with one running domain.
+fn target(name: &str, uuid: [u8; 16]) -> (tempfile::NamedTempFile, Box<dyn Library>) {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let uuid = Uuid::from_bytes(uuid);
+    let node = format!(
+        "<node><domain type='test'><name>{name}</name><uuid>{uuid}</uuid><memory>8192</memory>\
+         <os><type>hvm</type></os></domain></node>"
+    );
+    std::fs::write(file.path(), node).unwrap();
+    let uri = format!("test://{}", file.path().display());
+    let library = (duet_libvirt::CLIENT_LIBRARY.open)(&uri, QUESTION).unwrap();
+    (file, library)
+}
+
+/// Who was started here according to what is remembered has the UUID 9; who runs here and is sent there, 1.
+#[test]
+fn the_target_is_asked_for_who_is_sent_there() {
+    for (name, uuid, before, after) in [
+        ("web", [1; 16], true, true),
+        ("shop", [1; 16], true, true),
+        // In the way of it, and never taken for it.
+        ("web", [9; 16], true, false),
+        ("shop", [9; 16], false, false),
+    ] {
+        for (ended, expected) in [
+            (None, before),
+            (Some(Job::Succeeded), after),
+            (Some(Job::Failed("no".into())), after),
+            (Some(Job::Lost("gone".into())), after),
+        ] {
+            let (_file, library) = target(name, uuid);
+            let migrated = ended.as_ref().map(|_| domain("web", [1; 16]).reference);
+            let verdict = Some(None);
+            let target = Some(library);
+            let mut run = Run { target, verdict, migrated, ended, ..Run::default() };
+            let sight = look(&mut run, 1, |_| ());
+            let Target::Known { domain, refusal: None } = sight.target else {
+                panic!("{:?}", sight.target)
+            };
+            let found = domain.map(|domain| (domain.reference.name, domain.reference.uuid));
+            let expected = expected.then(|| (name.to_owned(), Uuid::from_bytes(uuid)));
+            assert_eq!(found, expected, "{:?}", sight.job);
+        }
+    }
+}
+
+#[test]
+fn a_question_takes_what_is_left_and_the_last_look_asks_too() {
+    for (at, limit) in [(0, 10_000), (89, 10_000), (97, 3_000), (100, 50), (120, 50)] {
+        let mut host = VirtualHost::default();
+        host.pass(Duration::from_secs(at));
+        let turn = Turn::new(&mut host, Deadline::at(Duration::from_secs(100)));
+        assert_eq!(question(&turn), Duration::from_millis(limit), "{at}");
+    }
 }
