@@ -84,10 +84,11 @@ pub(crate) enum Error {
 
 /// The exit code of a failed step; each is a failure on this node only.
 pub(crate) fn exit_code(error: &Error, action: Action) -> ExitCode {
+    let brings = matches!(action, Action::Start | Action::MigrateTo | Action::MigrateFrom);
     match error {
         Error::Overlay { source, .. } => overlay::exit_code(source),
-        // "Not installed" would be read as "not running" by nobody who stops a guest.
-        Error::NoLibrary(_) if action != Action::Stop => ExitCode::Installed,
+        // Said by a probe, "not installed" is read as "cannot be running here".
+        Error::NoLibrary(_) if brings => ExitCode::Installed,
         _ => ExitCode::Generic,
     }
 }
