@@ -1,5 +1,5 @@
 //! When this program becomes VirtualDomain-libvirt, and how. Invariant: the process stays the same one, with the same
-//! arguments and environment; there is no child, and nothing was done before.
+//! arguments and environment but for a guard against becoming itself; there is no child, and nothing was done before.
 #![allow(clippy::disallowed_methods, reason = "looks at the program before becoming it")]
 
 use std::{
@@ -15,6 +15,8 @@ use duet_ocf::{Action, boolean_word};
 const DIRECTORY: &str = "/usr/lib/duet";
 /// Another place, for tests. Heeded only where nobody but root and the caller could have put a program.
 const OVERRIDE: &str = "DUET_LIBEXECDIR";
+/// Who became the other program: its process number, so that a child that inherits it is somebody else.
+const GUARD: &str = "DUET_HANDED_OVER";
 /// Its name.
 const NAME: &str = "VirtualDomain-libvirt";
 
@@ -35,13 +37,24 @@ pub(crate) fn is_needed<'a>(action: &str, parameter: impl Fn(&str) -> Option<&'a
 /// Becomes the other program; comes back only with why not.
 pub(crate) fn become_it() -> String {
     let program = program();
-    let words = std::env::args_os().map(|word| CString::new(word.as_bytes()));
-    let words: Result<Vec<_>, _> = words.collect();
-    let path = CString::new(program.as_os_str().as_bytes());
-    let (Ok(words), Ok(path)) = (words, path) else {
+    let guard = std::process::id().to_string();
+    if std::env::var_os(GUARD).is_some_and(|value| value == guard.as_str()) {
+        return format!("{} is not the program with libvirt's client library", program.display());
+    }
+    let text = |word: &[u8]| CString::new(word);
+    let words = std::env::args_os().map(|word| text(word.as_bytes()));
+    let variables = std::env::vars_os().filter(|(name, _)| name != GUARD);
+    let variables = variables.chain([(GUARD.into(), guard.into())]);
+    let variables =
+        variables.map(|(name, value)| text(&[name.as_bytes(), b"=", value.as_bytes()].concat()));
+    let (words, variables): (Result<Vec<_>, _>, Result<Vec<_>, _>) =
+        (words.collect(), variables.collect());
+    let (Ok(words), Ok(variables), Ok(path)) =
+        (words, variables, text(program.as_os_str().as_bytes()))
+    else {
         return "a NUL byte in the command line".to_owned();
     };
-    let errno = match nix::unistd::execv(&path, &words) {
+    let errno = match nix::unistd::execve(&path, &words, &variables) {
         Ok(never) => match never {},
         Err(errno) => errno,
     };

@@ -125,7 +125,8 @@ fn without_the_second_program_the_answer_names_it() {
         ("migrate_to", &[][..], 5),
         ("start", &[("start_resources", "yes")], 5),
         ("start", &remote, 5),
-        ("monitor", &remote, 5),
+        ("monitor", &remote, 1),
+        ("status", &remote, 1),
         ("stop", &remote, 1),
     ] {
         let (code, stderr) = run(&stage, None, action, parameters);
@@ -139,6 +140,17 @@ fn without_the_second_program_the_answer_names_it() {
     std::fs::set_permissions(open.path(), PermissionsExt::from_mode(0o777)).unwrap();
     let (code, stderr) = run(&stage, Some(open.path()), "migrate_to", &[]);
     assert!(code == 5 && stderr.contains(installed), "{stderr}");
+}
+
+#[test]
+fn the_first_program_in_the_place_of_the_second_is_an_error_and_no_loop() {
+    let Some(stage) = Stage::without_libvirt() else { return };
+    let directory = tempfile::tempdir().unwrap();
+    let program = directory.path().join("VirtualDomain-libvirt");
+    std::fs::copy(PLAIN, &program).unwrap();
+    let (code, stderr) = run(&stage, Some(directory.path()), "migrate_to", &[]);
+    assert_eq!(code, 5, "{stderr}");
+    assert!(stderr.contains(program.to_str().unwrap()), "{stderr}");
 }
 
 #[test]
