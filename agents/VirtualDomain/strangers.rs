@@ -90,7 +90,7 @@ fn say(names: &[String]) -> Strangers {
 }
 
 /// The UUIDs of the domains that other resources remember to run here.
-fn spoken_for(config: &Config) -> BTreeSet<Uuid> {
+pub(crate) fn spoken_for(config: &Config) -> BTreeSet<Uuid> {
     let directory = config.memory.parent().unwrap_or(Path::new("/"));
     let Ok(entries) = std::fs::read_dir(directory) else { return BTreeSet::new() };
     let files = entries.filter_map(|entry| Some(entry.ok()?.path()));

@@ -228,6 +228,50 @@ fn a_guest_that_arrives_without_its_definition_is_remembered_and_stopped() {
     assert_eq!(stage.libvirt().world().domains[0].name, "other");
 }
 
+/// What the definition of a marked domain was copied to is another resource's, and not to be stopped by this one.
+#[test]
+fn a_copied_mark_is_not_taken_for_the_guest() {
+    let copy = || FakeDomain::running("copy", OTHER).of_resource("p_web");
+    let Some(stage) = Stage::new(World { domains: vec![copy()], ..World::default() }) else {
+        return;
+    };
+    stage.lose_definition();
+    std::fs::create_dir_all(stage.memory()).unwrap();
+    let text = format!("uuid={OTHER}\nname=copy\nconfig=/srv/copy.xml\n");
+    std::fs::write(stage.memory().join("VirtualDomain-p_copy.identity"), text).unwrap();
+    assert_eq!((stage.run("monitor").code, stage.run("stop").code), (7, 0));
+    assert_eq!(stage.libvirt().world().domains.len(), 1, "another resource's domain is gone");
+    // Beside it, our own is known.
+    let ours = FakeDomain::running("web", UUID).of_resource("p_web");
+    stage.libvirt().world().domains = vec![copy(), ours.clone()];
+    assert_eq!((stage.run("monitor").code, stage.run("stop").code), (0, 0));
+    assert_eq!(stage.libvirt().world().domains[0].name, "copy");
+    // Of two that nobody accounts for, one would be a guess.
+    std::fs::remove_dir_all(stage.memory()).unwrap();
+    stage.libvirt().world().domains = vec![copy(), ours];
+    for action in ["monitor", "stop", "migrate_from"] {
+        let ran = stage.run(action);
+        assert_eq!(ran.code, 1, "{action}: {ran:?}");
+        assert!(ran.reason().contains("copy") && ran.reason().contains("p_web's"), "{ran:?}");
+    }
+    assert_eq!(stage.libvirt().world().domains.len(), 2);
+}
+
+#[test]
+fn what_is_coming_or_cannot_be_read_is_not_nobody() {
+    // libvirt lists an incoming domain before it has a process, and so a number.
+    let coming = FakeDomain::running("web", UUID).of_resource("p_web").in_state(5, 0);
+    let mut broken = FakeDomain::running("web", UUID);
+    broken.xml = "<domain><".to_owned();
+    for domain in [coming, broken] {
+        let Some(stage) = Stage::with(domain) else { return };
+        stage.lose_definition();
+        let probe = stage.run("monitor");
+        assert_eq!(probe.code, 1, "{probe:?}");
+        assert!(probe.reason().contains("web"), "{probe:?}");
+    }
+}
+
 #[test]
 fn one_that_never_arrives_is_a_failure_before_the_timeout() {
     let Some(stage) = Stage::empty() else { return };

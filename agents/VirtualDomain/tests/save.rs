@@ -54,6 +54,19 @@ fn a_monitor_saves_what_has_changed_and_only_that() {
     assert!(stage.libvirt().world().xml_flags.iter().all(|flags| *flags == 3));
 }
 
+/// Whose run it was is no part of a definition: a copy of it would be taken for this resource's.
+#[test]
+fn the_mark_of_a_migration_is_not_saved() {
+    let domain = FakeDomain::running("web", UUID).of_resource("p_web");
+    let Some(stage) = Stage::with(domain) else { return };
+    assert_eq!(monitor(&stage).code, 0);
+    let plain = format!(
+        "<domain type='kvm'><name>web</name><uuid>{UUID}</uuid><metadata></metadata></domain>"
+    );
+    assert_eq!(written(&stage), plain);
+    assert!(monitor(&stage).stderr.is_empty(), "saved again, although nothing has changed");
+}
+
 #[test]
 fn nothing_is_saved_unless_asked_for_and_in_no_probe() {
     let Some(stage) = stage() else { return };

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use duet_domain::Definition;
+use duet_domain::{Definition, unmarked};
 use duet_host::{bounded, file, process::Call};
 use duet_libvirt_rpc::{DomainRef, XmlFlags};
 use duet_ocf::{Turn, chain};
@@ -32,6 +32,8 @@ pub(super) fn save(
             definition
         })
         .map_err(|source| Error::Dump { name: domain.name.clone(), source })?;
+    // The mark is this run's alone: a copy of the file is another resource's domain.
+    let definition = unmarked(&definition).map_err(|error| not_the_same(domain, chain(&error)))?;
     // Only a file that is there: in its place may be a mount that is missing, or dead.
     let written = bounded::read_text(&config.definition, LIMIT, deadline)?;
     if written == definition {
@@ -59,9 +61,13 @@ pub(super) fn save(
     Ok(())
 }
 
+fn not_the_same(domain: &DomainRef, why: String) -> Error {
+    Error::NotTheSame { name: domain.name.clone(), why }
+}
+
 /// Whether what libvirt says and what the file says are one domain.
 fn check(domain: &DomainRef, definition: &str, written: &str) -> Result<(), Error> {
-    let different = |why: String| Error::NotTheSame { name: domain.name.clone(), why };
+    let different = |why: String| not_the_same(domain, why);
     let parse = |whose: &str, text: &str| {
         Definition::parse(text.as_bytes())
             .map_err(|error| different(format!("{whose}: {}", chain(&error))))

@@ -11,6 +11,6 @@ mod uuid;
 pub use definition::{Definition, DefinitionError};
 pub use disks::disk_files;
 pub use health::{Ailment, Health, OnPausedByError, health};
-pub use requirements::{MARK_NAMESPACE, MARK_PREFIX, Requirements, mark};
+pub use requirements::{MARK_NAMESPACE, MARK_PREFIX, Requirements, mark, unmarked};
 pub use state::{CrashedReason, PausedReason, RunningReason, ShutOffReason, State};
 pub use uuid::{Uuid, UuidError};

@@ -39,6 +39,81 @@ pub fn mark(resource: &str) -> String {
     format!("<resource name=\"{}\"/>", quick_xml::escape::escape(resource))
 }
 
+/// The definition without its [`mark`]s, and the same otherwise.
+///
+/// # Errors
+/// It is not XML.
+pub fn unmarked(document: &str) -> Result<String, DefinitionError> {
+    let mut reader = Reader::from_str(document);
+    let mut rest = String::with_capacity(document.len());
+    let mut path: Vec<String> = Vec::new();
+    // How deep the mark lies whose end is still to come.
+    let mut within: Option<usize> = None;
+    let mut from = 0;
+    loop {
+        let event = reader.read_event();
+        let position = reader.buffer_position();
+        let event = event.map_err(|error| malformed(position, &error))?;
+        let to = usize::try_from(position).unwrap_or(usize::MAX).min(document.len());
+        let this = document.get(from..to).unwrap_or_default();
+        from = to;
+        let mut is_part = within.is_some();
+        match event {
+            Event::Start(tag) => {
+                path.push(String::from_utf8_lossy(tag.name().as_ref()).into_owned());
+                if within.is_none() && is_mark(&path, &tag, position)? {
+                    (within, is_part) = (Some(path.len()), true);
+                    rest.truncate(rest.trim_end().len());
+                }
+            }
+            Event::Empty(tag) => {
+                path.push(String::from_utf8_lossy(tag.name().as_ref()).into_owned());
+                if within.is_none() && is_mark(&path, &tag, position)? {
+                    is_part = true;
+                    rest.truncate(rest.trim_end().len());
+                }
+                path.pop();
+            }
+            Event::End(_) => {
+                if within == Some(path.len()) {
+                    within = None;
+                }
+                path.pop();
+            }
+            Event::Eof => return Ok(rest),
+            _ => {}
+        }
+        if !is_part {
+            rest.push_str(this);
+        }
+    }
+}
+
+fn is_mark(path: &[String], tag: &BytesStart<'_>, position: u64) -> Result<bool, DefinitionError> {
+    if path.len() != 3 || !at(&path[..2], &["domain", "metadata"]) {
+        return Ok(false);
+    }
+    let Some(space) = path[2].strip_suffix(":resource") else { return Ok(false) };
+    let space = attribute(tag, &format!("xmlns:{space}"), position)?;
+    Ok(space.as_deref() == Some(MARK_NAMESPACE))
+}
+
+fn attribute(
+    tag: &BytesStart<'_>,
+    wanted: &str,
+    position: u64,
+) -> Result<Option<String>, DefinitionError> {
+    for attribute in tag.attributes() {
+        let attribute = attribute.map_err(|error| malformed(position, &error))?;
+        if attribute.key.as_ref() == wanted.as_bytes() {
+            let value = attribute.unescape_value();
+            let value = value.map_err(|error| malformed(position, &error))?;
+            return Ok(Some(value.into_owned()));
+        }
+    }
+    Ok(None)
+}
+
 impl Requirements {
     /// Reads them from a definition.
     pub fn parse(document: &[u8]) -> Result<Self, DefinitionError> {
@@ -78,26 +153,13 @@ impl Requirements {
         tag: &BytesStart<'_>,
         position: u64,
     ) -> Result<(), DefinitionError> {
-        let attribute = |wanted: &str| -> Result<Option<String>, DefinitionError> {
-            for attribute in tag.attributes() {
-                let attribute = attribute.map_err(|error| malformed(position, &error))?;
-                if attribute.key.as_ref() == wanted.as_bytes() {
-                    let value = attribute.unescape_value();
-                    let value = value.map_err(|error| malformed(position, &error))?;
-                    return Ok(Some(value.into_owned()));
-                }
-            }
-            Ok(None)
-        };
+        let attribute = |wanted: &str| attribute(tag, wanted, position);
         if at(path, &["domain"]) {
             self.kind = attribute("type")?;
         } else if at(path, &["domain", "os", "type"]) {
             (self.arch, self.machine) = (attribute("arch")?, attribute("machine")?);
-        } else if path.len() == 3 && at(&path[..2], &["domain", "metadata"]) {
-            let space = path[2].strip_suffix(":resource").unwrap_or_default();
-            if attribute(&format!("xmlns:{space}"))?.as_deref() == Some(MARK_NAMESPACE) {
-                self.resource = attribute("name")?;
-            }
+        } else if is_mark(path, tag, position)? {
+            self.resource = attribute("name")?;
         } else if at(path, &["domain", "devices", "disk", "source"]) {
             once(&mut self.pools, attribute("pool")?);
         } else if at(path, &["domain", "devices", "interface", "source"]) {
@@ -166,7 +228,34 @@ mod tests {
         assert_eq!(Requirements::parse(other.as_bytes()).unwrap().resource, None);
     }
 
+    #[test]
+    fn without_its_mark_a_definition_is_the_same() {
+        let with = |marks: &str| {
+            format!(
+                "<?xml version='1.0'?>\n<domain>\n  <name>ü &amp; b</name>\n  <metadata>\n    \
+                 <x:resource xmlns:x='urn:x'><a/></x:resource>{marks}\n  </metadata>\n</domain>\n"
+            )
+        };
+        let plain = with("");
+        let mark = |end: &str| {
+            format!("\n    <duet:resource xmlns:duet=\"{MARK_NAMESPACE}\" name=\"a\"{end}")
+        };
+        let (empty, full) = (mark("/>"), mark("><b><c/></b>text</duet:resource>"));
+        for marks in ["", &empty, &full, &format!("{empty}{full}{empty}")] {
+            assert_eq!(unmarked(&with(marks)).unwrap(), plain, "{marks}");
+        }
+        assert!(unmarked("<domain></name>").is_err());
+    }
+
     proptest! {
+        #[test]
+        fn what_has_no_mark_stays_as_it_is(soup in "[<>/a-z&;#'= !\\[\\]-]{0,60}") {
+            let document = format!("<domain><metadata>{soup}");
+            if let Ok(rest) = unmarked(&document) {
+                prop_assert_eq!(rest, document);
+            }
+        }
+
         #[test]
         fn any_bytes_are_read_or_refused(bytes: Vec<u8>) {
             let _ = Requirements::parse(&bytes);
