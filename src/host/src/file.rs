@@ -138,7 +138,7 @@ pub fn write_atomic(path: &Path, bytes: &[u8], mode: u32) -> Result<(), Error> {
     replace(path, bytes, mode).map_err(|source| Error::Write { path: path.to_owned(), source })
 }
 
-fn replace(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
+pub(crate) fn replace(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
     let (target, before) = match fs::canonicalize(path) {
         Ok(real) => {
             let before = fs::metadata(&real)?;
