@@ -1,28 +1,33 @@
 //! What is known about memory images. Invariant: reads only; an image that libvirt cannot read, or that is another
 //! domain's, is none to restore.
 
+use std::time::Duration;
+
 use duet_domain::Definition;
+use duet_host::clock;
 use duet_libvirt_rpc::{Error as LibvirtError, Hypervisor};
 use duet_ocf::{Action, chain};
 
-use super::{Document, Identity};
+use super::{Document, Identity, LEAST};
 use crate::{
     config::Config,
     snapshot::{Image, Role, Seen},
 };
 
-/// The images matter before a start, and after a save.
+/// The images matter before a start, and after a save. Their storage has half of what is `remaining`.
 pub(super) fn look(
     config: &Config,
     action: Action,
     document: &Document,
     saved: Option<&str>,
+    remaining: Duration,
 ) -> Seen {
+    let deadline = clock::within((remaining / 2).max(LEAST));
     match (&config.snapshot, action, document, saved) {
         (Some(snapshot), Action::Start, Document::Read(identity), _) => {
-            snapshot.look(&identity.name)
+            snapshot.look(&identity.name, deadline)
         }
-        (Some(snapshot), Action::Stop, _, Some(name)) => snapshot.look(name),
+        (Some(snapshot), Action::Stop, _, Some(name)) => snapshot.look(name, deadline),
         (Some(snapshot), Action::Stop, _, None) => snapshot.fit(),
         _ => Seen::NotAsked,
     }
