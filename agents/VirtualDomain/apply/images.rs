@@ -6,7 +6,7 @@ use std::{io, time::Duration};
 use duet_libvirt_rpc::SaveFlags;
 use duet_ocf::{Turn, chain};
 
-use super::{Error, warn_of_managed_save, with};
+use super::{Error, with};
 use crate::{
     config::Config,
     decide::Step,
@@ -102,4 +102,12 @@ fn carry_out(
         | Step::Migration(_) => {}
     }
     Ok(())
+}
+
+/// A start that does not go by it makes it stale.
+pub(super) fn warn_of_managed_save(name: &str, turn: &mut Turn<'_>) {
+    turn.warning(format!(
+        "libvirt keeps a memory image of an earlier run of domain {name}; it is stale now, and resuming it would \
+         damage the disks: virsh managedsave-remove {name}"
+    ));
 }
