@@ -214,7 +214,7 @@ pub(crate) fn look(
         None => Overlay::NotWanted,
     };
     let document = read.as_ref().map_or(&Document::NotNeeded, |(document, _)| document);
-    let mut snapshot = images::look(config, action, document, saved, remaining);
+    let mut snapshot = images::look(config, action, document, &overlay, saved, remaining);
     let (libvirt, size) = if needless {
         (marked::ask(config, action, left()), None)
     } else {

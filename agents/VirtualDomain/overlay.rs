@@ -13,7 +13,7 @@ use duet_domain::disk_files;
 use duet_host::process::{Call, Ended};
 use duet_ocf::{Action, Deadline, ExitCode};
 
-use crate::config::Config;
+use crate::{config::Config, place};
 
 /// What backs the image, as configured.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -136,6 +136,17 @@ pub(crate) fn look(config: &Config, action: Action, xml: &str) -> Overlay {
             Overlay::Unusable(format!("Could not look at the overlay {}: {error}", path.display()))
         }
     }
+}
+
+/// Why memory must not be kept for a guest on the overlay; none where it may be, and without one. Asks no storage
+/// but that of one that was looked at, `seen`.
+pub(crate) fn complaint(config: &Config, seen: &Overlay, is_declared: bool) -> Option<String> {
+    config.backing.as_ref()?;
+    let real = match seen {
+        Overlay::Seen { path, .. } => path.canonicalize().unwrap_or_else(|_| path.clone()),
+        Overlay::NotWanted | Overlay::Unusable(_) => path(&config.definition),
+    };
+    place::overlay_complaint(&real, is_declared)
 }
 
 /// Beside the definition: the extension of the file name gives way to `qcow2`.

@@ -11,7 +11,8 @@ use duet_ocf::{Action, chain};
 use super::{Document, Identity, LEAST};
 use crate::{
     config::Config,
-    snapshot::{Image, Role, Seen},
+    overlay::{self, Overlay},
+    snapshot::{Image, Images, Role, Seen},
 };
 
 /// The images matter before a start, and after a save. Their storage has half of what is `remaining`.
@@ -19,17 +20,34 @@ pub(super) fn look(
     config: &Config,
     action: Action,
     document: &Document,
+    overlay: &Overlay,
     saved: Option<&str>,
     remaining: Duration,
 ) -> Seen {
     let deadline = clock::within((remaining / 2).max(LEAST));
-    match (&config.snapshot, action, document, saved) {
+    let seen = match (&config.snapshot, action, document, saved) {
         (Some(snapshot), Action::Start, Document::Read(identity), _) => {
             snapshot.look(&identity.name, deadline)
         }
         (Some(snapshot), Action::Stop, _, Some(name)) => snapshot.look(name, deadline),
         (Some(snapshot), Action::Stop, _, None) => snapshot.fit(),
         _ => Seen::NotAsked,
+    };
+    let is_shared = config.snapshot.as_ref().is_some_and(|it| it.is_shared);
+    match overlay::complaint(config, overlay, is_shared) {
+        Some(why) => over_another_overlay(seen, why),
+        None => seen,
+    }
+}
+
+/// Memory belongs to the overlay that the guest ran on: where a node may have its own, none is saved or restored.
+fn over_another_overlay(seen: Seen, why: String) -> Seen {
+    match seen {
+        Seen::Fit => Seen::Unfit(why),
+        Seen::Images(images) if images.ready == Image::Complete => {
+            Seen::Images(Images { ready: Image::Unusable(why), ..images })
+        }
+        Seen::NotAsked | Seen::Unfit(_) | Seen::Images(_) => seen,
     }
 }
 
@@ -56,4 +74,26 @@ pub(super) fn whose(
         Ok(_) => Image::Complete,
         Err(error) => Image::Unusable(chain(&error)),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memory_is_not_kept_over_an_overlay_that_another_node_may_have() {
+        let images =
+            |ready| Seen::Images(Images { ready, saving: Image::Absent, restoring: Image::Absent });
+        let why = || "another node's".to_owned();
+        let unusable = || images(Image::Unusable(why()));
+        for (seen, comes_to) in [
+            (Seen::Fit, Seen::Unfit(why())),
+            (Seen::Unfit("gone".to_owned()), Seen::Unfit("gone".to_owned())),
+            (Seen::NotAsked, Seen::NotAsked),
+            (images(Image::Complete), unusable()),
+            (images(Image::Absent), images(Image::Absent)),
+        ] {
+            assert_eq!(over_another_overlay(seen, why()), comes_to);
+        }
+    }
 }
