@@ -24,17 +24,15 @@ pub(super) fn look(
     saved: Option<&str>,
     remaining: Duration,
 ) -> Seen {
+    let Some(snapshot) = &config.snapshot else { return Seen::NotAsked };
     let deadline = clock::within((remaining / 2).max(LEAST));
-    let seen = match (&config.snapshot, action, document, saved) {
-        (Some(snapshot), Action::Start, Document::Read(identity), _) => {
-            snapshot.look(&identity.name, deadline)
-        }
-        (Some(snapshot), Action::Stop, _, Some(name)) => snapshot.look(name, deadline),
-        (Some(snapshot), Action::Stop, _, None) => snapshot.fit(),
-        _ => Seen::NotAsked,
+    let seen = match (action, document, saved) {
+        (Action::Start, Document::Read(identity), _) => snapshot.look(&identity.name, deadline),
+        (Action::Stop, _, Some(name)) => snapshot.look(name, deadline),
+        (Action::Stop, _, None) => snapshot.fit(),
+        _ => return Seen::NotAsked,
     };
-    let is_shared = config.snapshot.as_ref().is_some_and(|it| it.is_shared);
-    match overlay::complaint(config, overlay, is_shared) {
+    match overlay::complaint(config, overlay, snapshot.is_shared) {
         Some(why) => over_another_overlay(seen, why),
         None => seen,
     }
