@@ -17,6 +17,9 @@ use crate::{config::Config, decide::Step, memory, migrate, observe, overlay, upk
 
 mod images;
 
+/// What libvirt gets to end a domain, where there is as much.
+const DESTROY_LEAST: Duration = Duration::from_millis(500);
+
 /// A step that failed.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
@@ -152,7 +155,7 @@ pub(crate) fn apply(
                 })
                 .map_err(failed)?;
             if *leaves_memory_image {
-                warn_of_managed_save(name, turn);
+                images::warn_of_managed_save(name, turn);
             }
             turn.info(format!("Started domain {name} ({})", domain.uuid));
         }
@@ -177,6 +180,8 @@ pub(crate) fn apply(
             turn.info(format!("Asked domain {} to shut down", domain.name));
         }
         Step::Destroy(domain) => {
+            // A libvirt that freezes over it leaves half to the guest's process.
+            let limit = (limit / 2).max(DESTROY_LEAST.min(limit));
             with(config, limit, |libvirt| libvirt.destroy(domain)).map_err(failed)?;
             turn.info(format!("Destroyed domain {}", domain.name));
         }
@@ -222,13 +227,6 @@ pub(crate) fn apply(
         Step::Upkeep(task) => upkeep::apply(config, task, turn)?,
     }
     Ok(())
-}
-
-fn warn_of_managed_save(name: &str, turn: &mut Turn<'_>) {
-    turn.warning(format!(
-        "libvirt keeps a memory image of an earlier run of domain {name}; it is stale now, and resuming it would \
-         damage the disks: virsh managedsave-remove {name}"
-    ));
 }
 
 fn with(

@@ -67,7 +67,7 @@ struct VirtualDomain {
     silent_since: Option<Duration>,
     /// Whether it let a question wait for too long.
     is_frozen: bool,
-    /// The domain whose memory was to be saved.
+    /// The domain whose memory was saved.
     saved: Option<String>,
     /// Why libvirt's client library cannot be had, where it is needed.
     missing: Option<String>,
@@ -130,6 +130,10 @@ impl Agent for VirtualDomain {
             &mut self.written,
         );
         self.xml = xml;
+        if matches!(seen.snapshot, Seen::Unfit(_)) {
+            // What cannot be looked at is not waited for again.
+            self.saved = None;
+        }
         match &mut seen.libvirt {
             Answer::None { silent, silence, why } => {
                 let since = *self.silent_since.get_or_insert(began);
@@ -192,10 +196,12 @@ impl Agent for VirtualDomain {
         step: Step,
         turn: &mut Turn<'_>,
     ) -> Result<(), apply::Error> {
+        apply::apply(config, self.xml.as_deref(), &step, &mut self.migration, turn)?;
+        // Only after libvirt's yes do the images matter to a stop.
         if let Step::Save { domain, .. } = &step {
             self.saved = Some(domain.name.clone());
         }
-        apply::apply(config, self.xml.as_deref(), &step, &mut self.migration, turn)
+        Ok(())
     }
 
     fn exit_code(error: &apply::Error, request: &Request) -> ExitCode {

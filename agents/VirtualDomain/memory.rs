@@ -36,13 +36,16 @@ pub(crate) fn recall(config: &Config) -> Result<Option<Identity>, String> {
     }
 }
 
-/// The UUID in somebody else's memory, if that is one.
-pub(crate) fn whose(path: &Path) -> Option<Uuid> {
+/// The UUID in somebody else's memory, if that is one. What was started from this very definition is ours, by hand or
+/// under another name of the resource.
+pub(crate) fn whose(path: &Path, definition: &Path) -> Option<Uuid> {
     let name = path.file_name()?.to_str()?;
     if !name.starts_with("VirtualDomain-") || !name.ends_with(".identity") {
         return None;
     }
-    parse(&file::read_private(path, LIMIT).ok()?)?.0.uuid
+    let text = file::read_private(path, LIMIT).ok()?;
+    let (identity, theirs) = parse(&text)?;
+    identity.uuid.filter(|_| theirs != definition.to_string_lossy())
 }
 
 /// Keeps it.

@@ -168,7 +168,7 @@ pub(crate) struct Times {
 }
 
 /// Looks once; libvirt has `limit` to answer, and the storage of the definition a share of what is `remaining`. `before` is the
-/// guest's process as an earlier look found it, `saved` the name of the domain that was to be saved meanwhile. Returns the definition's bytes too, where they were read.
+/// guest's process as an earlier look found it, `saved` the name of the domain that was saved meanwhile. Returns the definition's bytes too, where they were read.
 pub(crate) fn look(
     config: &Config,
     action: Action,
@@ -206,7 +206,7 @@ pub(crate) fn look(
         None => Overlay::NotWanted,
     };
     let document = read.as_ref().map_or(&Document::NotNeeded, |(document, _)| document);
-    let mut snapshot = images::look(config, action, document, saved);
+    let mut snapshot = images::look(config, action, document, &overlay, saved, remaining);
     let (libvirt, size) = if needless {
         (marked::ask(config, action, left()), None)
     } else {

@@ -13,7 +13,7 @@ use duet_domain::disk_files;
 use duet_host::process::{Call, Ended};
 use duet_ocf::{Action, Deadline, ExitCode};
 
-use crate::config::Config;
+use crate::{config::Config, place};
 
 /// What backs the image, as configured.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -127,13 +127,26 @@ pub(crate) fn look(config: &Config, action: Action, xml: &str) -> Overlay {
             let is_due = backing.stateless || about.size() == 0;
             Overlay::Seen { path, is_due }
         }
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+        Err(error)
+            if error.kind() == io::ErrorKind::NotFound && path.symlink_metadata().is_err() =>
+        {
             Overlay::Seen { path, is_due: true }
         }
         Err(error) => {
             Overlay::Unusable(format!("Could not look at the overlay {}: {error}", path.display()))
         }
     }
+}
+
+/// Why memory must not be kept for a guest on the overlay; none where it may be, and without one. Asks no storage
+/// but that of one that was looked at, `seen`.
+pub(crate) fn complaint(config: &Config, seen: &Overlay, is_declared: bool) -> Option<String> {
+    config.backing.as_ref()?;
+    let real = match seen {
+        Overlay::Seen { path, .. } => path.canonicalize().unwrap_or_else(|_| path.clone()),
+        Overlay::NotWanted | Overlay::Unusable(_) => path(&config.definition),
+    };
+    place::overlay_complaint(&real, is_declared)
 }
 
 /// Beside the definition: the extension of the file name gives way to `qcow2`.
@@ -155,7 +168,7 @@ pub(crate) fn make(config: &Config, path: &Path, deadline: Deadline) -> Result<(
         // QEMU locks the images that it has open. An image that cannot be read is replaced.
         let ended = qemu_img(Call::new("qemu-img").arg("info").arg(path))?;
         let said = ended.describe();
-        if !ended.is_success() && said.contains("lock") {
+        if !ended.is_success() && is_about_a_lock(&said) {
             return Err(Error::InUse(said));
         }
     }
@@ -195,6 +208,12 @@ fn accepted(program: &'static str, ended: Ended) -> Result<Ended, Error> {
     }
 }
 
+/// QEMU's words for it (block/file-posix.c); that of a file name is none.
+fn is_about_a_lock(said: &str) -> bool {
+    let words = ["Failed to get \"", "Failed to get shared \"", "Failed to lock byte"];
+    words.iter().any(|words| said.contains(words))
+}
+
 /// What `qemu-img info --output=json` says.
 fn format(ended: &Ended) -> Option<String> {
     let said: serde_json::Value = serde_json::from_slice(&ended.stdout).ok()?;
@@ -224,6 +243,18 @@ fn place(beside: &Path, path: &Path) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_lock_is_told_from_a_name() {
+        for (said, is_lock) in [
+            ("Could not open '/srv/a': Failed to get \"write\" lock", true),
+            ("Could not open '/srv/a': Failed to get shared \"write\" lock Is another", true),
+            ("Could not open '/srv/a': Failed to lock byte 100", true),
+            ("Could not open '/srv/blockstore/lock': Image is not in qcow2 format", false),
+        ] {
+            assert_eq!(is_about_a_lock(said), is_lock, "{said}");
+        }
+    }
 
     #[test]
     fn the_overlay_lies_beside_the_definition() {

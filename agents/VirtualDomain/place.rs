@@ -35,17 +35,33 @@ const DRBD: u32 = 147;
 
 /// Why `directory` cannot keep memory images; none where it can.
 pub(crate) fn complaint(directory: &Path, is_declared: bool) -> Option<String> {
+    let why = doubt(directory, is_declared)?;
+    Some(format!(
+        "snapshot={directory:?} {why}: an image left there is not seen by another node, and would later be restored over \
+         newer disks. Use shared storage or a filesystem on DRBD, or say snapshot_is_shared=true where that is so"
+    ))
+}
+
+/// Why memory cannot be kept for a guest whose overlay is at `path`; none where it can.
+pub(crate) fn overlay_complaint(path: &Path, is_declared: bool) -> Option<String> {
+    let why = doubt(path.parent().unwrap_or(Path::new("/")), is_declared)?;
+    Some(format!(
+        "The overlay {} {why}: the memory would be restored over the overlay of another node",
+        path.display()
+    ))
+}
+
+fn doubt(directory: &Path, is_declared: bool) -> Option<String> {
     if is_declared {
         return None;
     }
-    let mounts = match file::read_text(Path::new("/proc/self/mountinfo"), LIMIT) {
-        Ok(mounts) => mounts,
-        Err(error) => return Some(format!("snapshot={directory:?}: {}", chain(&error))),
-    };
-    judge(&mounts, directory, is_on_drbd)
+    match file::read_text(Path::new("/proc/self/mountinfo"), LIMIT) {
+        Ok(mounts) => judge(&mounts, directory, is_on_drbd),
+        Err(error) => Some(format!("lies where cannot be told ({})", chain(&error))),
+    }
 }
 
-/// The rule. `is_on_drbd` says whether a block device is a DRBD device, or made of one.
+/// The rule: what speaks against the directory. `is_on_drbd` says whether a block device is a DRBD device, or made of one.
 fn judge(mounts: &str, directory: &Path, is_on_drbd: impl Fn(u32, u32) -> bool) -> Option<String> {
     let is_plain = directory
         .components()
@@ -57,15 +73,13 @@ fn judge(mounts: &str, directory: &Path, is_on_drbd: impl Fn(u32, u32) -> bool) 
         .filter(|mount| is_plain && directory.starts_with(&mount.place))
         .max_by_key(|mount| mount.place.components().count());
     let Some(mount) = mount else {
-        return Some(format!("snapshot={directory:?}: where it is mounted cannot be told"));
+        return Some("lies where cannot be told".to_owned());
     };
     if SHARED.contains(&mount.kind) || is_on_drbd(mount.device.0, mount.device.1) {
         return None;
     }
     Some(format!(
-        "snapshot={directory:?} lies on the filesystem of {} ({}), which is not known to be shared by the nodes or to move with \
-         the guest: an image left there is not seen by another node, and would later be restored over newer disks. \
-         Use shared storage or a filesystem on DRBD, or say snapshot_is_shared=true where that is so",
+        "lies on the filesystem of {} ({}), which is not known to be shared by the nodes or to move with the guest",
         mount.place.display(),
         mount.kind
     ))
@@ -155,8 +169,17 @@ mod tests {
             assert_eq!(complaint.is_none(), fits, "{directory}: {complaint:?}");
         }
         let local = judge(MOUNTS, Path::new("/var/lib"), |_, _| false).unwrap();
-        assert!(local.contains("ext4") && local.contains("snapshot_is_shared"), "{local}");
+        assert!(local.contains("ext4"), "{local}");
         assert!(judge("", Path::new("/srv"), |_, _| true).is_some());
+    }
+
+    #[test]
+    fn who_complains_says_about_what() {
+        // Never shared, and in every mount table.
+        let (directory, overlay) = (Path::new("/proc"), Path::new("/proc/web.qcow2"));
+        assert!(complaint(directory, false).unwrap().contains("snapshot_is_shared"));
+        assert!(overlay_complaint(overlay, false).unwrap().contains("/proc/web.qcow2"));
+        assert_eq!((complaint(directory, true), overlay_complaint(overlay, true)), (None, None));
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! The memory image that a stop leaves for the next start (`snapshot`), as files. Invariant: an image has the name
 //! that a start restores from only between the stop that completed it and the next start of the guest. Before the
 //! guest's first instruction, the name is gone for good, so no image is restored over disks that have changed since.
+//! Storage that has died is given up at a deadline.
 //!
 //! The names in the directory, for a domain `web`:
 //! - `web.state`: a complete image; the next start restores from it.
@@ -12,14 +13,21 @@ use std::{
     ffi::OsString,
     fs::{self, File},
     io::{self, Read},
+    os::unix::ffi::OsStringExt,
     path::{Path, PathBuf},
 };
+
+use duet_host::bounded;
+use duet_ocf::Deadline;
 
 use crate::place;
 
 /// What libvirt's QEMU driver begins a complete image with; an incomplete one has `LibvirtQemudPart`
 /// (seen with libvirt 9.0 and 11.3).
 const COMPLETE: &[u8; 16] = b"LibvirtQemudSave";
+
+/// Three reasons, or a path, in bytes.
+const LONGEST_ANSWER: usize = 16 * 1024;
 
 /// What a filesystem that cannot sync a directory answers.
 const EINVAL: i32 = 22;
@@ -76,6 +84,32 @@ pub(crate) enum Seen {
     Images(Images),
 }
 
+impl Image {
+    fn as_line(&self) -> &str {
+        match self {
+            Self::Absent => "absent",
+            Self::Complete => "complete",
+            Self::Unusable(why) => why,
+        }
+    }
+
+    fn of_line(line: &str) -> Self {
+        match line {
+            "absent" => Self::Absent,
+            "complete" => Self::Complete,
+            why => Self::Unusable(why.to_owned()),
+        }
+    }
+}
+
+impl Images {
+    fn of_lines(lines: &[u8]) -> Option<Self> {
+        let mut images = std::str::from_utf8(lines).ok()?.split('\n').map(Image::of_line);
+        let (ready, saving, restoring) = (images.next()?, images.next()?, images.next()?);
+        Some(Self { ready, saving, restoring })
+    }
+}
+
 impl Snapshot {
     /// The file of this role for the domain `name`.
     pub(crate) fn file(&self, name: &str, role: Role) -> PathBuf {
@@ -97,54 +131,74 @@ impl Snapshot {
     }
 
     /// Looks into the directory.
-    pub(crate) fn look(&self, name: &str) -> Seen {
+    pub(crate) fn look(&self, name: &str, deadline: Deadline) -> Seen {
         match self.fit() {
             Seen::Fit => {}
             unfit => return unfit,
         }
+        let examined = bounded::run(LONGEST_ANSWER, deadline, || {
+            let [ready, saving, restoring] = self.examine(name)?;
+            Ok([ready.as_line(), saving.as_line(), restoring.as_line()].join("\n").into_bytes())
+        });
+        match examined.map(|lines| Images::of_lines(&lines)) {
+            Ok(Some(images)) => Seen::Images(images),
+            Ok(None) => Seen::Unfit(format!("snapshot={:?}: no answer", self.directory)),
+            Err(error) => Seen::Unfit(format!("snapshot={:?}: {error}", self.directory)),
+        }
+    }
+
+    /// The images that are ready, being saved, and being restored.
+    fn examine(&self, name: &str) -> io::Result<[Image; 3]> {
         let directory = &self.directory;
         // A directory that is not there may be a filesystem that is not mounted, with an image on it.
-        match fs::canonicalize(directory) {
-            Ok(real) if real == *directory && real.is_dir() => {}
-            Ok(real) => {
-                return Seen::Unfit(format!(
-                    "snapshot={directory:?}: not a directory by its real path, which is {}",
-                    real.display()
-                ));
-            }
-            Err(error) => return Seen::Unfit(format!("snapshot={directory:?}: {error}")),
+        let real = fs::canonicalize(directory)?;
+        if real != *directory || !real.is_dir() {
+            let real = real.display();
+            return Err(io::Error::other(format!(
+                "not a directory by its real path, which is {real}"
+            )));
         }
         // Opening a directory makes NFS ask its server whether what it remembers of the names in it still holds.
-        if let Err(error) = open(directory) {
-            return Seen::Unfit(format!("snapshot={directory:?}: {error}"));
-        }
+        open(directory)?;
         let image = |role| examine(&self.file(name, role));
-        match (image(Role::Ready), image(Role::Saving), image(Role::Restoring)) {
-            (Ok(ready), Ok(saving), Ok(restoring)) => {
-                Seen::Images(Images { ready, saving, restoring })
-            }
-            (Err(error), _, _) | (_, Err(error), _) | (_, _, Err(error)) => {
-                Seen::Unfit(format!("snapshot={directory:?}: could not look for images: {error}"))
-            }
-        }
+        Ok([image(Role::Ready)?, image(Role::Saving)?, image(Role::Restoring)?])
     }
 
     /// Makes the image that a stop completed the one to start from.
-    pub(crate) fn seal(&self, name: &str) -> io::Result<()> {
+    pub(crate) fn seal(&self, name: &str, deadline: Deadline) -> io::Result<()> {
         let from = self.file(name, Role::Saving);
-        open(&from)?.sync_all()?;
-        self.rename(&from, &self.file(name, Role::Ready))
+        within(deadline, || {
+            open(&from)?.sync_all()?;
+            self.rename(&from, &self.file(name, Role::Ready))
+        })
     }
 
     /// Takes the image away from later starts, and hands it to this one.
-    pub(crate) fn take(&self, name: &str) -> io::Result<PathBuf> {
+    pub(crate) fn take(&self, name: &str, deadline: Deadline) -> io::Result<PathBuf> {
         let to = self.file(name, Role::Restoring);
-        self.rename(&self.file(name, Role::Ready), &to)?;
+        within(deadline, || self.rename(&self.file(name, Role::Ready), &to))?;
         Ok(to)
     }
 
-    /// Takes a file out of the way and keeps it. Returns its new name.
-    pub(crate) fn set_aside(&self, name: &str, role: Role) -> io::Result<PathBuf> {
+    /// Takes a file out of the way and keeps it. Returns its new name; none where there was no such file.
+    pub(crate) fn set_aside(
+        &self,
+        name: &str,
+        role: Role,
+        deadline: Deadline,
+    ) -> io::Result<Option<PathBuf>> {
+        let to = bounded::run(LONGEST_ANSWER, deadline, || {
+            let to = match self.file(name, role).symlink_metadata() {
+                Ok(_) => self.move_aside(name, role)?,
+                Err(error) if error.kind() == io::ErrorKind::NotFound => PathBuf::new(),
+                Err(error) => return Err(error),
+            };
+            Ok(to.into_os_string().into_vec())
+        })?;
+        Ok(Some(PathBuf::from(OsString::from_vec(to))).filter(|to| !to.as_os_str().is_empty()))
+    }
+
+    fn move_aside(&self, name: &str, role: Role) -> io::Result<PathBuf> {
         let from = self.file(name, role);
         let free = (1..=9999_u32)
             .map(|number| {
@@ -161,11 +215,11 @@ impl Snapshot {
     }
 
     /// Removes an image whose guest was seen running.
-    pub(crate) fn remove(&self, name: &str) -> io::Result<()> {
-        match fs::remove_file(self.file(name, Role::Restoring)) {
+    pub(crate) fn remove(&self, name: &str, deadline: Deadline) -> io::Result<()> {
+        within(deadline, || match fs::remove_file(self.file(name, Role::Restoring)) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
             _ => Ok(()),
-        }
+        })
     }
 
     /// Lasting when it returns: a name that came back after a power cut would be restored from.
@@ -177,6 +231,10 @@ impl Snapshot {
             other => other,
         }
     }
+}
+
+fn within(deadline: Deadline, work: impl FnOnce() -> io::Result<()>) -> io::Result<()> {
+    bounded::run(0, deadline, || work().map(|()| Vec::new())).map(|_| ())
 }
 
 #[allow(clippy::disallowed_methods, reason = "files of the agent's own, in its own names")]
@@ -217,6 +275,10 @@ mod tests {
         Snapshot { directory: fs::canonicalize(directory).unwrap(), is_shared: true }
     }
 
+    fn soon() -> Deadline {
+        duet_host::clock::within(std::time::Duration::from_secs(10))
+    }
+
     fn images(seen: &Seen) -> &Images {
         match seen {
             Seen::Images(images) => images,
@@ -229,7 +291,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let snapshot = snapshot(directory.path());
         let file = snapshot.file("web", Role::Ready);
-        assert_eq!(images(&snapshot.look("web")).ready, Image::Absent);
+        assert_eq!(images(&snapshot.look("web", soon())).ready, Image::Absent);
         for (content, is_complete) in [
             (&b"LibvirtQemudSave\x02\0\0\0"[..], true),
             (b"LibvirtQemudPart\x02\0\0\0", false),
@@ -238,13 +300,13 @@ mod tests {
             (b"rubbish of some length", false),
         ] {
             fs::write(&file, content).unwrap();
-            let found = snapshot.look("web");
+            let found = snapshot.look("web", soon());
             assert_eq!(images(&found).ready == Image::Complete, is_complete, "{found:?}");
             assert_ne!(images(&found).ready, Image::Absent);
         }
         fs::remove_file(&file).unwrap();
         std::os::unix::fs::symlink("/dev/zero", &file).unwrap();
-        assert!(matches!(images(&snapshot.look("web")).ready, Image::Unusable(_)));
+        assert!(matches!(images(&snapshot.look("web", soon())).ready, Image::Unusable(_)));
     }
 
     #[test]
@@ -260,17 +322,18 @@ mod tests {
             names
         };
         fs::write(snapshot.file("web", Role::Saving), COMPLETE).unwrap();
-        snapshot.seal("web").unwrap();
+        snapshot.seal("web", soon()).unwrap();
         assert_eq!(names(), ["web.state"]);
-        snapshot.take("web").unwrap();
+        snapshot.take("web", soon()).unwrap();
         assert_eq!(names(), ["web.state.restoring"]);
-        snapshot.set_aside("web", Role::Restoring).unwrap();
+        snapshot.set_aside("web", Role::Restoring, soon()).unwrap();
         fs::write(snapshot.file("web", Role::Ready), "another").unwrap();
-        snapshot.set_aside("web", Role::Ready).unwrap();
+        snapshot.set_aside("web", Role::Ready, soon()).unwrap();
         assert_eq!(names(), ["web.state.set-aside.1", "web.state.set-aside.2"]);
         assert_eq!(fs::read(directory.path().join("web.state.set-aside.1")).unwrap(), COMPLETE);
-        snapshot.remove("web").unwrap();
-        assert!(snapshot.take("web").is_err() && snapshot.seal("web").is_err());
+        assert_eq!(snapshot.set_aside("web", Role::Ready, soon()).unwrap(), None);
+        snapshot.remove("web", soon()).unwrap();
+        assert!(snapshot.take("web", soon()).is_err() && snapshot.seal("web", soon()).is_err());
     }
 
     #[test]
@@ -281,7 +344,7 @@ mod tests {
         std::os::unix::fs::symlink(&real, &link).unwrap();
         for path in [real.join("none"), link] {
             let snapshot = Snapshot { directory: path, is_shared: true };
-            assert!(matches!(snapshot.look("web"), Seen::Unfit(_)), "{snapshot:?}");
+            assert!(matches!(snapshot.look("web", soon()), Seen::Unfit(_)), "{snapshot:?}");
         }
     }
 }

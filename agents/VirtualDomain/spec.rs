@@ -229,7 +229,9 @@ const PARAMETERS: &[Parameter] = &[
          its disks. So every start takes the image away, whether it restores it or not, and the directory has to be the \
          same one wherever the guest may run: a filesystem that is shared by the nodes, or one on DRBD that moves along \
          with the guest. On any other, start fails with 5 and stop does not save; see snapshot_is_shared. Give the \
-         directory without symbolic links, and order its filesystem before this resource. Look into the directory \
+         directory without symbolic links, and order its filesystem before this resource. With backingfile, the same holds \
+         for the directory of the overlay: where it is not known to be the same one, stop does not save, and an image is \
+         set aside. Look into the directory \
          before you set the parameter to another one or take it away while the guest is stopped: an image that stays \
          behind is not seen any more.\n\n\
          An image that cannot be restored is renamed, never removed, and the guest boots. Of the stop's timeout, saving \
@@ -239,7 +241,7 @@ const PARAMETERS: &[Parameter] = &[
         "snapshot_is_shared",
         Kind::Boolean,
         "The directory for memory images is shared",
-        "Says that the directory given as snapshot is the same one wherever the guest may run, where its filesystem does not \
+        "Says that the directory given as snapshot, and with backingfile the overlay's, is the same one wherever the guest may run, where its filesystem does not \
          show that: on a logical unit that moves along with the guest, or in a cluster of one node. If it is not so, \
          an old memory will be restored over newer disks and damage them. The directory must not be there while its \
          filesystem is not mounted.",

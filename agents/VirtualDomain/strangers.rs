@@ -94,7 +94,8 @@ pub(crate) fn spoken_for(config: &Config) -> BTreeSet<Uuid> {
     let directory = config.memory.parent().unwrap_or(Path::new("/"));
     let Ok(entries) = std::fs::read_dir(directory) else { return BTreeSet::new() };
     let files = entries.filter_map(|entry| Some(entry.ok()?.path()));
-    files.filter(|path| *path != config.memory).filter_map(|path| memory::whose(&path)).collect()
+    let others = files.filter(|path| *path != config.memory);
+    others.filter_map(|path| memory::whose(&path, &config.definition)).collect()
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use std::{io, time::Duration};
 use duet_libvirt_rpc::SaveFlags;
 use duet_ocf::{Turn, chain};
 
-use super::{Error, warn_of_managed_save, with};
+use super::{Error, with};
 use crate::{
     config::Config,
     decide::Step,
@@ -45,8 +45,19 @@ fn carry_out(
     let failed = |source| Error::Libvirt { step: step.to_string(), source };
     match step {
         Step::Save { domain, limit } => {
+            let deadline = turn.within(*limit);
+            // It is older than the guest that runs. Where it cannot be moved, neither can a new one be written.
+            let older = snapshot.set_aside(&domain.name, Role::Ready, turn.within(*limit / 2));
+            if let Some(to) = older.map_err(image)? {
+                turn.warning(format!(
+                    "A memory image of domain {} from before it was started is kept as {}",
+                    domain.name,
+                    to.display()
+                ));
+            }
             let file = snapshot.file(&domain.name, Role::Saving);
-            with(config, *limit, |libvirt| libvirt.save(domain, &file, SaveFlags::RUNNING))
+            let left = deadline.remaining(turn.now());
+            with(config, left, |libvirt| libvirt.save(domain, &file, SaveFlags::RUNNING))
                 .map_err(failed)?;
             turn.info(format!("Saved the memory of domain {} in {}", domain.name, file.display()));
         }
@@ -55,11 +66,11 @@ fn carry_out(
             with(config, limit, |libvirt| libvirt.abort_job(domain)).map_err(failed)?;
             turn.warning(format!("Had libvirt give up saving domain {}", domain.name));
         }
-        Step::Seal(name) => snapshot.seal(name).map_err(image)?,
+        Step::Seal(name) => snapshot.seal(name, turn.deadline()).map_err(image)?,
         Step::Restore { name, leaves_memory_image } => {
             // As before a creation: who is remembered was seen running after the latest start.
             memory::begin(config).map_err(Error::Begin)?;
-            let file = snapshot.take(name).map_err(image)?;
+            let file = snapshot.take(name, turn.deadline()).map_err(image)?;
             with(config, turn.remaining(), |libvirt| libvirt.restore(&file, SaveFlags::RUNNING))
                 .map_err(failed)?;
             if *leaves_memory_image {
@@ -69,14 +80,15 @@ fn carry_out(
         }
         Step::SetImageAside { name, role, why } => {
             let from = snapshot.file(name, *role);
-            let to = snapshot.set_aside(name, *role).map_err(image)?;
+            let to = snapshot.set_aside(name, *role, turn.deadline()).map_err(image)?;
+            let to = to.ok_or_else(|| image(io::ErrorKind::NotFound.into()))?;
             turn.warning(format!(
                 "The memory image {} of domain {name} is not restored: {why}; it is kept as {}",
                 from.display(),
                 to.display()
             ));
         }
-        Step::RemoveImage(name) => snapshot.remove(name).map_err(image)?,
+        Step::RemoveImage(name) => snapshot.remove(name, turn.deadline()).map_err(image)?,
         Step::Create { .. }
         | Step::Undefine(_)
         | Step::MakeOverlay(_)
@@ -90,4 +102,12 @@ fn carry_out(
         | Step::Migration(_) => {}
     }
     Ok(())
+}
+
+/// A start that does not go by it makes it stale.
+pub(super) fn warn_of_managed_save(name: &str, turn: &mut Turn<'_>) {
+    turn.warning(format!(
+        "libvirt keeps a memory image of an earlier run of domain {name}; it is stale now, and resuming it would \
+         damage the disks: virsh managedsave-remove {name}"
+    ));
 }

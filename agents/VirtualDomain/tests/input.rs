@@ -105,8 +105,14 @@ fn a_definition_that_cannot_be_read_is_nobody_only_where_nobody_is_left_over() {
         }
         assert_eq!(stage.recurring().code, 1);
         assert_eq!(stage.libvirt().world().domains.len(), 1, "nobody is stopped");
-        // Another resource says that this one is its own.
+        // A call by hand, or this resource under another name, is not another.
         fs::create_dir_all(stage.memory()).unwrap();
+        let by_hand = stage.memory().join("VirtualDomain-default.identity");
+        let ours = stage.definition();
+        fs::write(&by_hand, format!("uuid={OTHER}\nname=other\nconfig={}\n", ours.display()))
+            .unwrap();
+        assert_eq!((stage.run("monitor").code, stage.run("stop").code), (1, 1));
+        // Another resource says that this one is its own.
         let memory = stage.memory().join("VirtualDomain-p_other.identity");
         let text = format!("uuid={OTHER}\nname=other\nconfig=/srv/other.xml\n");
         fs::write(&memory, text).unwrap();

@@ -217,6 +217,21 @@ fn a_tool_that_hangs_is_ended_and_leaves_no_half_overlay() {
     assert_eq!(tools.leftovers(), 0);
 }
 
+/// What it leads to may be on storage that is not there just now.
+#[test]
+fn a_link_that_leads_nowhere_is_not_replaced() {
+    let Some(tools) = Tools::new(World::default()) else { return };
+    let elsewhere = tools.0.directory().join("not-mounted/web.qcow2");
+    std::os::unix::fs::symlink(&elsewhere, tools.overlay()).unwrap();
+    for parameters in [&[][..], &[("stateless", "true")]] {
+        let ran = tools.run("start", parameters);
+        assert_eq!(ran.code, 5, "{ran:?}");
+        assert!(ran.reason().contains(tools.overlay().to_str().unwrap()), "{ran:?}");
+        assert_eq!(fs::read_link(tools.overlay()).unwrap(), elsewhere);
+        assert!(!tools.0.libvirt().was_asked("create"));
+    }
+}
+
 #[test]
 fn the_definition_has_to_name_the_overlay() {
     let Some(tools) = Tools::new(World::default()) else { return };

@@ -197,6 +197,19 @@ fn a_forced_stop_does_not_wait_for_libvirt() {
 }
 
 #[test]
+fn a_libvirt_that_freezes_while_it_ends_the_guest_leaves_time_for_its_process() {
+    let who = Who::new();
+    let domains = vec![FakeDomain::running(&who.name, &who.uuid)];
+    let world = World { domains, freezes_on: Some("destroy"), ..World::default() };
+    let Some(stage) = Stage::new(world) else { return };
+    stage.define(&who.name, Some(&who.uuid));
+    let mut guest = Guest::start(":", &who.name, &who.uuid);
+    let ran = stop(&stage, &[("force_stop", "true")]);
+    assert_eq!(ran.code, 0, "{ran:?}");
+    assert!(stage.libvirt().was_asked("destroy") && !guest.runs(), "{ran:?}");
+}
+
+#[test]
 fn a_guest_that_was_started_here_and_is_gone_is_stopped() {
     let who = Who::new();
     let Some(stage) = Stage::empty() else { return };

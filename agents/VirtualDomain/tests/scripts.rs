@@ -144,3 +144,29 @@ fn reload_agent_takes_what_is_right_and_refuses_what_is_not() {
     }
     assert!(stage.libvirt().world().calls.is_empty(), "nobody needs to be asked");
 }
+
+/// As in input.rs, under a script.
+#[test]
+fn a_script_on_storage_that_has_died_fails_the_monitor_in_time() {
+    let Some(mut stage) = Stage::with(FakeDomain::running("web", UUID)) else { return };
+    std::fs::create_dir(stage.at("dead")).unwrap();
+    stage.before = "{ exec 9<>/dev/fuse && mount -i -t fuse -o \
+        fd=9,rootmode=40000,user_id=0,group_id=0 dead $STAGE/dead; } 2>&1 || { echo no-fuse; exit 0; }"
+        .to_owned();
+    for script in ["dead/check", "dead/*"] {
+        let script = stage.at(script);
+        let parameters = [
+            ("monitor_scripts", script.to_str().unwrap()),
+            ("CRM_meta_interval", "10000"),
+            ("CRM_meta_timeout", "4000"),
+        ];
+        let ran = stage.run_with("monitor", &parameters);
+        if ran.stdout.contains("no-fuse") || ran.stderr.contains("/dev/fuse") {
+            eprintln!("skipped: no FUSE on this machine: {ran:?}");
+            return;
+        }
+        assert_eq!(ran.code, 1, "{ran:?}");
+        assert!(ran.reason().contains("storage did not answer"), "{ran:?}");
+        assert!(ran.took < std::time::Duration::from_secs(4), "{ran:?}");
+    }
+}

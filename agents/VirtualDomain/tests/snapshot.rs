@@ -220,6 +220,46 @@ fn a_save_that_does_not_end_is_given_up_in_time() {
 }
 
 #[test]
+fn an_image_older_than_the_guest_is_out_of_the_way_before_a_save() {
+    for refuse in [None, Some(("save", 9, "operation failed: No space left on device"))] {
+        let domains = vec![FakeDomain::running("web", UUID)];
+        let world = World { refuse, domains, ..World::default() };
+        let Some(node) = Node::new(world) else { return };
+        node.put("web.state", "older");
+        let ran = node.run("stop");
+        assert_eq!(ran.code, 0, "{ran:?}");
+        assert!(ran.stderr.contains("web.state.set-aside.1"), "{ran:?}");
+        let kept = fs::read_to_string(node.images.join("web.state.set-aside.1")).unwrap();
+        assert_eq!(kept, "older");
+        assert_eq!(node.files().contains(&"web.state".to_owned()), refuse.is_none(), "{ran:?}");
+    }
+}
+
+/// As in input.rs, under the images.
+#[test]
+fn storage_of_images_that_has_died_holds_nobody_up() {
+    let Some(mut node) = Node::with(FakeDomain::running("web", UUID)) else { return };
+    node.stage.before = format!(
+        "{{ exec 9<>/dev/fuse && mount -i -t fuse -o fd=9,rootmode=40000,user_id=0,group_id=0 dead {}; }} 2>&1 || \
+         {{ echo no-fuse; exit 0; }}",
+        node.images.display()
+    );
+    let ran = node.run("stop");
+    if ran.stdout.contains("no-fuse") || ran.stderr.contains("/dev/fuse") {
+        eprintln!("skipped: no FUSE on this machine: {ran:?}");
+        return;
+    }
+    assert_eq!(ran.code, 0, "{ran:?}");
+    assert!(ran.took < Duration::from_secs(6), "{ran:?}");
+    assert!(ran.stderr.contains("storage did not answer"), "{ran:?}");
+    assert!(node.was_asked("shutdown") && !node.was_asked("save") && !node.was_asked("destroy"));
+    let ran = node.run("start");
+    assert_eq!(ran.code, 5, "{ran:?}");
+    assert!(ran.reason().contains("storage did not answer"), "{ran:?}");
+    assert!(ran.took < Duration::from_secs(8) && !node.was_asked("create"), "{ran:?}");
+}
+
+#[test]
 fn snapshot_and_force_stop_do_not_go_together() {
     let Some(node) = Node::with(FakeDomain::running("web", UUID)) else { return };
     let both = [("force_stop", "true"), ("snapshot_is_shared", "true")];

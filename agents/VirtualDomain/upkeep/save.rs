@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use duet_domain::{Definition, unmarked};
-use duet_host::{bounded, file, process::Call};
+use duet_host::{bounded, process::Call};
 use duet_libvirt_rpc::{DomainRef, XmlFlags};
 use duet_ocf::{Turn, chain};
 
@@ -40,7 +40,7 @@ pub(super) fn save(
         return Ok(());
     }
     check(domain, &definition, &written)?;
-    file::write_atomic(&config.definition, definition.as_bytes(), 0o600)?;
+    bounded::write_atomic(&config.definition, definition.as_bytes(), 0o600, deadline)?;
     let path = config.definition.display();
     turn.info(format!("Saved the definition of domain {} to {path}", domain.name));
     if config.upkeep.save == Save::Everywhere {

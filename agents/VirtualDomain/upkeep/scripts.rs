@@ -1,14 +1,24 @@
 //! Monitor scripts: commands of the administrator that say whether the guest is well. Invariant: in the order given, one
 //! at a time, until one fails; and all of them have ended, whatever they do, when the time for them is over.
 
-use std::time::Duration;
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
-use duet_host::process::{Call, Ended};
-use duet_ocf::Turn;
+use duet_host::{
+    bounded, file,
+    process::{Call, Ended},
+};
+use duet_ocf::{Deadline, Turn};
 use glob::{MatchOptions, glob_with};
 
 use super::Error;
 
+/// The names that one pattern stands for, in bytes.
+const FOUND_LIMIT: usize = 1024 * 1024;
+/// A program of at most this size, in bytes, is brought into memory before it is started.
+const PROGRAM_LIMIT: usize = 1024 * 1024;
 /// What is kept of each output: only its end is shown.
 const OUTPUT_LIMIT: usize = 4096;
 /// As much of a script's last line as an exit reason has room for.
@@ -19,7 +29,10 @@ const TERM_TO_KILL: Duration = Duration::from_secs(2);
 /// Runs them; all together may take `limit`, of which each has its share of what is left.
 pub(super) fn run(scripts: &[String], limit: Duration, turn: &mut Turn<'_>) -> Result<(), Error> {
     let deadline = turn.within(limit);
-    let commands: Vec<String> = scripts.iter().flat_map(|script| expand(script)).collect();
+    let mut commands = Vec::new();
+    for script in scripts {
+        commands.extend(find(script, turn.within(limit / 2))?);
+    }
     for (at, command) in commands.iter().enumerate() {
         let still = u32::try_from(commands.len() - at).unwrap_or(u32::MAX);
         let share = deadline.remaining(turn.now()) / still;
@@ -34,6 +47,27 @@ pub(super) fn run(scripts: &[String], limit: Duration, turn: &mut Turn<'_>) -> R
         }
     }
     Ok(())
+}
+
+/// The commands that a script stands for. Their storage is asked by a child first: a program on storage that has died
+/// hangs whoever starts it.
+fn find(script: &str, deadline: Deadline) -> Result<Vec<String>, Error> {
+    if !script.contains('/') {
+        return Ok(vec![script.to_owned()]);
+    }
+    let found = bounded::run(FOUND_LIMIT, deadline, || {
+        let commands = expand(script);
+        for command in &commands {
+            // What is wrong with it is said by the attempt to start it.
+            let _ = file::read(Path::new(command), PROGRAM_LIMIT);
+        }
+        Ok(commands.join("\0").into_bytes())
+    });
+    let found = found.map_err(|source| Error::ScriptNotRun {
+        command: script.to_owned(),
+        source: duet_host::Error::Read { path: PathBuf::from(script), source },
+    })?;
+    Ok(String::from_utf8_lossy(&found).split('\0').map(str::to_owned).collect())
 }
 
 /// The files that a pattern stands for, as in a shell; what fits none stands for itself.

@@ -6,7 +6,10 @@ use std::fs::File;
 use std::io;
 use xattr::FileExt;
 
-/// Copies them. Left out is what the kernel computes from the content, and what belongs to the file system itself.
+/// The list; the new file has inherited the directory's where that has one for its files.
+const LIST: &str = "system.posix_acl_access";
+
+/// Copies them, and takes away a list that the old file does not have. Left out is what the kernel computes from the content, and what belongs to the file system itself.
 ///
 /// # Errors
 /// The list or the label of `old` could not be given to `new`.
@@ -17,7 +20,11 @@ pub(crate) fn carry_over(old: &File, new: &File) -> io::Result<()> {
         Err(error) if is_unsupported(&error) => return Ok(()),
         Err(error) => return Err(error),
     };
-    for name in names.filter(|name| !belongs_to_the_inode(name)) {
+    let names: Vec<_> = names.collect();
+    if !names.iter().any(|name| name == LIST) && new.get_xattr(LIST).ok().flatten().is_some() {
+        new.remove_xattr(LIST)?;
+    }
+    for name in names.into_iter().filter(|name| !belongs_to_the_inode(name)) {
         let Some(value) = old.get_xattr(&name)? else { continue };
         // A label that the new file got by itself need not be set, which may be forbidden.
         if new.get_xattr(&name).ok().flatten().as_ref() == Some(&value) {

@@ -35,19 +35,67 @@ pub fn is_surely_there(path: &Path) -> bool {
 ///
 /// # Errors
 /// Those of [`file::read`], and [`Error::Stalled`].
-#[allow(unsafe_code, reason = "fork without exec: the child only reads this file")]
 pub fn read(path: &Path, limit: usize, deadline: Deadline) -> Result<Vec<u8>, Error> {
     let failed = |source| Error::Read { path: path.to_owned(), source };
     let began = clock::now();
-    let (ours, childs) = pipe2(OFlag::O_CLOEXEC).map_err(|errno| failed(errno.into()))?;
+    match by_child(limit, deadline, || answer(file::read(path, limit))).map_err(failed)? {
+        Some(bytes) => understand(&bytes, path, limit),
+        None => Err(stalled(path, began)),
+    }
+}
+
+/// Like [`file::write_atomic`], given up at the deadline. Costs a child. One that was given up in the midst of it may
+/// still put the new content in place, whole, when its storage comes back.
+///
+/// # Errors
+/// Those of [`file::write_atomic`], and [`Error::Stalled`].
+pub fn write_atomic(path: &Path, bytes: &[u8], mode: u32, deadline: Deadline) -> Result<(), Error> {
+    let failed = |source| Error::Write { path: path.to_owned(), source };
+    let began = clock::now();
+    let work = || of_io(file::replace(path, bytes, mode).map(|()| Vec::new()));
+    match by_child(0, deadline, work).map_err(failed)? {
+        Some(said) => to_io(&said).map(|_| ()).map_err(failed),
+        None => Err(stalled(path, began)),
+    }
+}
+
+/// What `work` returns, done by a child that is given up at the deadline; at most `limit` bytes. What it changes
+/// in memory is lost, what it does to files is done.
+///
+/// # Errors
+/// Those of `work`, those of starting a child, and [`io::ErrorKind::TimedOut`].
+pub fn run(
+    limit: usize,
+    deadline: Deadline,
+    work: impl FnOnce() -> io::Result<Vec<u8>>,
+) -> io::Result<Vec<u8>> {
+    let began = clock::now();
+    match by_child(limit, deadline, || of_io(work()))? {
+        Some(said) => to_io(&said),
+        None => {
+            let after = clock::now().saturating_sub(began).as_secs_f32();
+            let why = format!("its storage did not answer within {after:.1} s");
+            Err(io::Error::new(io::ErrorKind::TimedOut, why))
+        }
+    }
+}
+
+/// What `work` says; none when the deadline came first.
+#[allow(unsafe_code, reason = "fork without exec: the child only does this work")]
+fn by_child(
+    limit: usize,
+    deadline: Deadline,
+    work: impl FnOnce() -> Vec<u8>,
+) -> io::Result<Option<Vec<u8>>> {
+    let (ours, childs) = pipe2(OFlag::O_CLOEXEC)?;
     // SAFETY: programs of this crate have one thread. In a test with more, the C library has its allocator usable
     // in the child, and the child takes no other lock.
-    let child = match unsafe { fork() }.map_err(|errno| failed(errno.into()))? {
+    let child = match unsafe { fork() }? {
         ForkResult::Parent { child } => child,
         ForkResult::Child => {
             drop(ours);
             only_keep(childs.as_raw_fd());
-            let _ = File::from(childs).write_all(&answer(file::read(path, limit)));
+            let _ = File::from(childs).write_all(&work());
             // SAFETY: ends this process, without anything that is registered for the end of the parent.
             unsafe { nix::libc::_exit(0) }
         }
@@ -56,13 +104,11 @@ pub fn read(path: &Path, limit: usize, deadline: Deadline) -> Result<Vec<u8>, Er
     let mut bytes = Vec::new();
     let is_whole = receive(&mut File::from(ours), &mut bytes, limit, deadline);
     end(child);
-    match is_whole {
-        Ok(true) => understand(&bytes, path, limit),
-        Ok(false) => {
-            Err(Error::Stalled { path: path.to_owned(), after: clock::now().saturating_sub(began) })
-        }
-        Err(source) => Err(failed(source)),
-    }
+    Ok(is_whole?.then_some(bytes))
+}
+
+fn stalled(path: &Path, began: Duration) -> Error {
+    Error::Stalled { path: path.to_owned(), after: clock::now().saturating_sub(began) }
 }
 
 /// Like [`read`], for text.
@@ -91,36 +137,51 @@ const DONE: u8 = 0;
 const FAILED: u8 = 1;
 const NOT_A_FILE: u8 = 2;
 const TOO_LARGE: u8 = 3;
+/// Of an error, in bytes.
+const LONGEST_TEXT: usize = 1024;
 
 fn answer(read: Result<Vec<u8>, Error>) -> Vec<u8> {
     match read {
-        Ok(mut bytes) => {
-            bytes.insert(0, DONE);
-            bytes
-        }
+        Ok(bytes) => of_io(Ok(bytes)),
         Err(Error::NotAFile { .. }) => vec![NOT_A_FILE],
         Err(Error::TooLarge { .. }) => vec![TOO_LARGE],
-        Err(error) => {
-            let errno = match &error {
-                Error::Read { source, .. } => source.raw_os_error(),
-                _ => None,
-            };
-            let errno = errno.unwrap_or(nix::libc::EIO);
-            [&[FAILED][..], &errno.to_ne_bytes()].concat()
-        }
+        Err(Error::Read { source, .. }) => of_io(Err(source)),
+        Err(error) => of_io(Err(io::Error::other(error))),
     }
 }
 
 fn understand(bytes: &[u8], path: &Path, limit: usize) -> Result<Vec<u8>, Error> {
     let path = || path.to_owned();
+    match bytes.first() {
+        Some(&NOT_A_FILE) => Err(Error::NotAFile { path: path() }),
+        Some(&TOO_LARGE) => Err(Error::TooLarge { path: path(), limit }),
+        _ => to_io(bytes).map_err(|source| Error::Read { path: path(), source }),
+    }
+}
+
+/// An error is its number, or its text where it has none.
+fn of_io(done: io::Result<Vec<u8>>) -> Vec<u8> {
+    let error = match done {
+        Ok(mut bytes) => {
+            bytes.insert(0, DONE);
+            return bytes;
+        }
+        Err(error) => error,
+    };
+    let text = if error.raw_os_error().is_some() { String::new() } else { error.to_string() };
+    let text = &text.as_bytes()[..text.len().min(LONGEST_TEXT)];
+    [&[FAILED][..], &error.raw_os_error().unwrap_or(0).to_ne_bytes(), text].concat()
+}
+
+fn to_io(bytes: &[u8]) -> io::Result<Vec<u8>> {
     match bytes.split_first() {
         Some((&DONE, content)) => Ok(content.to_vec()),
-        Some((&NOT_A_FILE, _)) => Err(Error::NotAFile { path: path() }),
-        Some((&TOO_LARGE, _)) => Err(Error::TooLarge { path: path(), limit }),
+        Some((_, said)) if said.len() > 4 => {
+            Err(io::Error::other(String::from_utf8_lossy(&said[4..])))
+        }
         other => {
-            let errno = other.and_then(|(_, rest)| Some(i32::from_ne_bytes(rest.try_into().ok()?)));
-            let errno = errno.unwrap_or(nix::libc::EIO);
-            Err(Error::Read { path: path(), source: io::Error::from_raw_os_error(errno) })
+            let errno = other.and_then(|(_, said)| Some(i32::from_ne_bytes(said.try_into().ok()?)));
+            Err(io::Error::from_raw_os_error(errno.unwrap_or(nix::libc::EIO)))
         }
     }
 }
@@ -144,7 +205,7 @@ fn receive(
         }
         match pipe.read(&mut buffer)? {
             0 => return Ok(true),
-            length if bytes.len() + length <= limit + 8 => {
+            length if bytes.len() + length <= limit + LONGEST_TEXT + 5 => {
                 bytes.extend_from_slice(&buffer[..length]);
             }
             _ => return Err(io::ErrorKind::InvalidData.into()),
@@ -187,6 +248,34 @@ mod tests {
         assert!(read(&directory.path().join("none"), 9, soon()).unwrap_err().is_missing_file());
         let denied = read(&path.join("below"), 9, soon()).unwrap_err();
         assert!(duet_ocf::chain(&denied).contains("Not a directory"), "{denied:?}");
+    }
+
+    #[test]
+    fn a_child_writes_as_we_do() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("f");
+        for content in [&b"one"[..], &vec![7; 300_000]] {
+            write_atomic(&path, content, 0o640, soon()).unwrap();
+            assert_eq!(std::fs::read(&path).unwrap(), content);
+        }
+        assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 1);
+        let denied = write_atomic(&path.join("below"), b"x", 0o600, soon()).unwrap_err();
+        assert!(duet_ocf::chain(&denied).contains("Not a directory"), "{denied:?}");
+        let nowhere = write_atomic(Path::new("/"), b"x", 0o600, soon()).unwrap_err();
+        assert!(duet_ocf::chain(&nowhere).contains("invalid"), "{nowhere:?}");
+    }
+
+    #[test]
+    fn work_that_hangs_is_given_up_and_its_process_is_gone() {
+        let began = std::time::Instant::now();
+        let hung = run(0, clock::within(Duration::from_millis(100)), || {
+            std::thread::sleep(Duration::from_secs(60));
+            Ok(Vec::new())
+        });
+        assert_eq!(hung.unwrap_err().kind(), io::ErrorKind::TimedOut);
+        assert!(began.elapsed() < Duration::from_secs(20));
+        assert_eq!(run(2, soon(), || Ok(b"ok".to_vec())).unwrap(), b"ok");
+        assert!(run(2, soon(), || Ok(vec![7; 70_000])).is_err());
     }
 
     #[test]

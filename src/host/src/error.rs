@@ -55,7 +55,7 @@ pub enum Error {
         source: io::Error,
     },
     /// A file's storage did not answer in time.
-    #[error("Could not read {}: its storage did not answer within {:.1} s", path.display(), after.as_secs_f32())]
+    #[error("Could not use {}: its storage did not answer within {:.1} s", path.display(), after.as_secs_f32())]
     Stalled {
         /// Which.
         path: PathBuf,

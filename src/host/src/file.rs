@@ -138,7 +138,7 @@ pub fn write_atomic(path: &Path, bytes: &[u8], mode: u32) -> Result<(), Error> {
     replace(path, bytes, mode).map_err(|source| Error::Write { path: path.to_owned(), source })
 }
 
-fn replace(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
+pub(crate) fn replace(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
     let (target, before) = match fs::canonicalize(path) {
         Ok(real) => {
             let before = fs::metadata(&real)?;
@@ -167,11 +167,12 @@ fn replace(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
             let (uid, gid) = (Some(before.uid()), Some(before.gid()));
             std::os::unix::fs::fchown(&file, uid, gid)?;
         }
-        let mode = before.as_ref().map_or(mode, |before| before.mode() & 0o7777);
-        file.set_permissions(fs::Permissions::from_mode(mode))?;
+        // First: the mode would bring an inherited list into effect.
         if before.is_some() {
             attributes::carry_over(&File::open(&target)?, &file)?;
         }
+        let mode = before.as_ref().map_or(mode, |before| before.mode() & 0o7777);
+        file.set_permissions(fs::Permissions::from_mode(mode))?;
         file.sync_all()?;
         fs::rename(&temporary, &target)
     })();
@@ -241,13 +242,8 @@ mod tests {
         assert!(write_atomic(&dir.path().join("no/f"), b"x", 0o600).is_err());
     }
 
-    #[test]
-    fn replacing_keeps_attributes() {
-        use xattr::FileExt;
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("f");
-        write_atomic(&path, b"one", 0o640).unwrap();
-        // A list for one more user (65534), as setfacl writes it: version, then tag, rights and id of each entry.
+    /// A list for one more user (65534), as setfacl writes it: version, then tag, rights and id of each entry.
+    fn one_more_user() -> Vec<u8> {
         let entries: [(u16, u16, u32); 5] = [
             (1, 6, u32::MAX),
             (2, 4, 65534),
@@ -261,6 +257,16 @@ mod tests {
             list.extend(rights.to_le_bytes());
             list.extend(id.to_le_bytes());
         }
+        list
+    }
+
+    #[test]
+    fn replacing_keeps_attributes() {
+        use xattr::FileExt;
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("f");
+        write_atomic(&path, b"one", 0o640).unwrap();
+        let list = one_more_user();
         let kept = [("system.posix_acl_access", &list[..]), ("user.note", b"mine")];
         let file = File::open(&path).unwrap();
         for (name, value) in kept {
@@ -275,6 +281,26 @@ mod tests {
             assert_eq!(file.get_xattr(name).unwrap().as_deref(), Some(value), "{name}");
         }
         assert_eq!(fs::read(&path).unwrap(), b"two");
+    }
+
+    #[test]
+    fn what_replaces_a_file_does_not_inherit_a_list() {
+        use xattr::FileExt;
+        const LIST: &str = "system.posix_acl_access";
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("f");
+        write_atomic(&path, b"one", 0o640).unwrap();
+        let directory = File::open(dir.path()).unwrap();
+        if let Err(error) = directory.set_xattr("system.posix_acl_default", &one_more_user()) {
+            eprintln!("skipped: access control lists on this file system: {error}");
+            return;
+        }
+        std::fs::write(dir.path().join("other"), "x").unwrap();
+        let list = |name: &str| File::open(dir.path().join(name)).unwrap().get_xattr(LIST).unwrap();
+        assert!(list("other").is_some(), "inherited");
+        write_atomic(&path, b"two", 0o600).unwrap();
+        assert_eq!(list("f"), None);
+        assert_eq!(fs::metadata(&path).unwrap().mode() & 0o7777, 0o640);
     }
 
     #[test]

@@ -118,6 +118,8 @@ pub struct World {
     pub definitions: Option<PathBuf>,
     /// Accepts, and never answers.
     pub frozen: bool,
+    /// With a call of this name it freezes.
+    pub freezes_on: Option<&'static str>,
     /// Calls of this name are never answered.
     pub hang_on: Option<&'static str>,
     /// Instead of answering calls of this name, it closes the connection, so many times.
@@ -253,6 +255,10 @@ impl World {
         self.calls.push(format!("{name} {argument}").trim().to_owned());
         if procedure == 14 {
             self.xml_flags.push(reader.u32().unwrap());
+        }
+        if self.freezes_on == Some(name) {
+            self.frozen = true;
+            return Reaction::Silence;
         }
         if self.hang_on == Some(name) {
             self.begin(procedure, &argument);
