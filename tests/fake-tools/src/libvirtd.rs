@@ -2,6 +2,7 @@
 //! domain's state as recorded from libvirt 9.0, without any guest. Invariant: it does only what it was
 //! asked, and `World::calls` has every question in order.
 
+use self::procedures::encoded;
 use std::{
     io::Write,
     os::unix::net::UnixStream,
@@ -239,12 +240,6 @@ fn invalid(text: &str) -> (i32, String) {
 
 fn words(words: &[i32]) -> Vec<u8> {
     words.iter().flat_map(|word| word.to_be_bytes()).collect()
-}
-
-fn encoded(domain: &FakeDomain) -> Vec<u8> {
-    let mut writer = Writer::new();
-    domain.reference().encode(&mut writer);
-    writer.into_bytes()
 }
 
 impl World {

@@ -6,7 +6,7 @@ use std::path::Path;
 use duet_domain::{Definition, Uuid};
 use duet_libvirt_rpc::xdr::Reader;
 
-use super::{Answer, FakeDomain, OnShutdown, World, encoded, invalid, words};
+use super::{Answer, FakeDomain, OnShutdown, World, invalid, procedures::encoded, words};
 
 const COMPLETE: &str = "LibvirtQemudSave";
 const INCOMPLETE: &str = "LibvirtQemudPart";

@@ -42,3 +42,10 @@ pub(super) fn argument(procedure: i32, reader: &mut Reader<'_>) -> String {
         _ => DomainRef::decode(reader).unwrap().uuid.to_string(),
     }
 }
+
+/// How a domain is named in an answer.
+pub(super) fn encoded(domain: &super::FakeDomain) -> Vec<u8> {
+    let mut writer = super::Writer::new();
+    domain.reference().encode(&mut writer);
+    writer.into_bytes()
+}
