@@ -1,6 +1,5 @@
-//! The table: what parameters and actions VirtualDomain has. Types, defaults, metadata and man page
-//! come from here; every parameter of the stock agent is listed, and one that is not implemented yet is refused
-//! by name where it is set, never ignored.
+//! The table: what parameters and actions VirtualDomain has. Types, defaults, metadata and man page come from here. Every
+//! parameter of the stock agent is listed.
 
 use duet_ocf::{Action, ActionSpec, Kind, Parameter, Spec};
 
