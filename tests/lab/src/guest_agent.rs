@@ -8,7 +8,10 @@ use serde_json::{Value, json};
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
+
+static CONVERSATIONS: AtomicU64 = AtomicU64::new(0);
 
 /// An open conversation.
 struct Conversation {
@@ -28,7 +31,10 @@ impl Conversation {
         stream.set_read_timeout(Some(patience)).map_err(io("bound the answers of"))?;
         stream.set_write_timeout(Some(patience)).map_err(io("bound the questions to"))?;
         let mut conversation = Self { stream, pending: Vec::new() };
-        let id = u64::from(std::process::id());
+        // Another one for each conversation: what an earlier one gave up waiting for may still come,
+        // and would otherwise be taken for the answer.
+        let id =
+            u64::from(std::process::id()) << 20 | CONVERSATIONS.fetch_add(1, Ordering::Relaxed);
         // The 0xff makes the agent forget what an earlier client left half-said.
         let mut question = vec![0xff];
         question.extend(
