@@ -13,6 +13,7 @@ use crate::scenario::{self, Story};
 use crate::topology::{Settings, Topology};
 use crate::{image, report, runner};
 use phases::{Disturbance, Sample};
+use recorded::ForkAndExec;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -34,14 +35,17 @@ pub(crate) fn run(
     let load = crate::bench::load();
     let cluster = Arc::new(runner::cluster(place, &settings, tell)?);
     let mut samples = Vec::new();
+    let mut processes = Vec::new();
     let outcome: Result<()> = (1..=rounds).try_for_each(|number| {
         tell(&format!("--- round {number} of {rounds}"));
-        round(&cluster, &mut samples, tell)
+        round(&cluster, &mut samples, tell)?;
+        processes.push(fork_and_exec(&cluster)?);
+        Ok(())
     });
     let dir = place.file("reports").join("yardstick");
     let kept = keep(&dir, &cluster, outcome.is_err());
     cluster.down()?;
-    let comparison = recorded::Comparison::new(&recorded::stock(), &samples, &load);
+    let comparison = recorded::Comparison::new(&recorded::stock(), &samples, &processes, &load);
     let text = recorded::text(&comparison, &settings.programs, rounds);
     print!("\n{text}");
     kept?;
@@ -91,6 +95,30 @@ fn round(
         phases::read(*disturbance, story, &events, until)
     }));
     outcome.and_then(|()| scenario::intact(cluster))
+}
+
+/// 200 times, in the node without the guest and beside the nodes.
+fn fork_and_exec(cluster: &Cluster) -> Result<ForkAndExec> {
+    const SCRIPT: &str = "TIMEFORMAT='%U %S'; time for i in {1..200}; do /bin/true; done";
+    let idle = cluster.other(&cluster.steady()?)?;
+    std::thread::sleep(SETTLE);
+    let in_node = idle.run(&format!("exec 2>&1; {SCRIPT}"), Duration::from_secs(120))?;
+    let beside =
+        cluster.lab.host.sh(&format!("exec 2>&1; bash -c {SCRIPT:?}"), "timing processes")?;
+    Ok(ForkAndExec {
+        node_ms: milliseconds_each(&in_node.success("timing processes")?)?,
+        host_ms: milliseconds_each(&beside)?,
+    })
+}
+
+/// Of what bash's `time` says about 200, user and system seconds.
+fn milliseconds_each(said: &str) -> Result<f64> {
+    let seconds: std::result::Result<Vec<f64>, _> =
+        said.split_whitespace().map(str::parse).collect();
+    match seconds {
+        Ok(seconds) if seconds.len() == 2 => Ok(seconds.iter().sum::<f64>() * 1000.0 / 200.0),
+        _ => Err(Failure::broken(format!("bash's time said {said:?}"))),
+    }
 }
 
 fn disturb(cluster: &Arc<Cluster>, disturbance: Disturbance) -> Result<Story> {

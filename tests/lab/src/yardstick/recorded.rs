@@ -14,7 +14,15 @@ const TOLERANCE: f64 = 25.0;
 pub(super) struct Recording {
     about: String,
     recorded: String,
+    fork_and_exec: ForkAndExec,
     disturbances: Vec<Recorded>,
+}
+
+/// CPU time of one fork and exec of `/bin/true`, milliseconds: what a machine makes of processes.
+#[derive(Debug, Clone, Copy, Deserialize, Serialize)]
+pub(super) struct ForkAndExec {
+    pub(super) node_ms: f64,
+    pub(super) host_ms: f64,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -32,6 +40,9 @@ struct RecordedPhase {
     min: f64,
     median: f64,
     max: f64,
+    /// Seconds of the median that are timers.
+    #[serde(default)]
+    timers: f64,
     #[serde(default)]
     not_compared: Option<String>,
 }
@@ -49,6 +60,9 @@ pub(super) struct Comparison {
     /// Of this machine before the lab came up.
     load_before: String,
     tolerance_percent: f64,
+    recorded_processes: ForkAndExec,
+    /// Of this run, as often as it was measured.
+    processes: Vec<ForkAndExec>,
     disturbances: Vec<Compared>,
 }
 
@@ -72,6 +86,9 @@ struct ComparedPhase {
     recorded_max: f64,
     deviation_percent: Option<f64>,
     judgement: Judgement,
+    /// What the record says for a machine whose processes take as much longer as they do here.
+    scaled_median: f64,
+    scaled_deviation_percent: Option<f64>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -86,7 +103,13 @@ enum Judgement {
 }
 
 impl Comparison {
-    pub(super) fn new(recording: &Recording, samples: &[Sample], load: &str) -> Self {
+    pub(super) fn new(
+        recording: &Recording,
+        samples: &[Sample],
+        processes: &[ForkAndExec],
+        load: &str,
+    ) -> Self {
+        let slower = slower(recording.fork_and_exec, processes);
         let disturbances = recording
             .disturbances
             .iter()
@@ -100,7 +123,11 @@ impl Comparison {
                     about: recorded.about.clone(),
                     zero: recorded.zero.clone(),
                     recorded_runs: recorded.runs,
-                    phases: recorded.phases.iter().map(|phase| compare(phase, &of_it)).collect(),
+                    phases: recorded
+                        .phases
+                        .iter()
+                        .map(|phase| compare(phase, &of_it, slower))
+                        .collect(),
                 }
             })
             .collect();
@@ -108,6 +135,8 @@ impl Comparison {
             recording: format!("{}, recorded {}", recording.about, recording.recorded),
             load_before: load.to_owned(),
             tolerance_percent: TOLERANCE,
+            recorded_processes: recording.fork_and_exec,
+            processes: processes.to_vec(),
             disturbances,
         }
     }
@@ -123,14 +152,22 @@ impl Comparison {
     }
 }
 
-fn compare(recorded: &RecordedPhase, samples: &[&Sample]) -> ComparedPhase {
+/// How many times as long processes take in a node of this run; 1 if nobody measured.
+fn slower(recorded: ForkAndExec, measured: &[ForkAndExec]) -> f64 {
+    let nodes: Vec<f64> = measured.iter().map(|one| one.node_ms).collect();
+    duet_bench::median(&nodes).map_or(1.0, |median| median / recorded.node_ms)
+}
+
+fn compare(recorded: &RecordedPhase, samples: &[&Sample], slower: f64) -> ComparedPhase {
     let mut seconds: Vec<f64> = samples
         .iter()
         .filter_map(|sample| sample.seconds.get(recorded.name.as_str()).copied())
         .collect();
     seconds.sort_by(f64::total_cmp);
     let median = duet_bench::median(&seconds);
-    let deviation = median.map(|median| (median - recorded.median) / recorded.median.abs() * 100.0);
+    let from = |wanted: f64| median.map(|median| (median - wanted) / wanted.abs() * 100.0);
+    let deviation = from(recorded.median);
+    let scaled = recorded.timers + (recorded.median - recorded.timers) * slower;
     let judgement = match (&recorded.not_compared, deviation) {
         (_, None) => Judgement::NotSeen,
         (Some(why), Some(_)) => Judgement::NotCompared(why.clone()),
@@ -146,6 +183,8 @@ fn compare(recorded: &RecordedPhase, samples: &[&Sample]) -> ComparedPhase {
         recorded_max: recorded.max,
         deviation_percent: deviation,
         judgement,
+        scaled_median: scaled,
+        scaled_deviation_percent: from(scaled),
     }
 }
 
@@ -157,12 +196,24 @@ pub(super) fn text(comparison: &Comparison, programs: &Programs, rounds: usize) 
         comparison.load_before,
         comparison.recording
     );
+    let slower = slower(comparison.recorded_processes, &comparison.processes);
+    for (when, one) in comparison.processes.iter().enumerate() {
+        let _ = writeln!(
+            out,
+            "fork and exec, measurement {}: {:.1} ms of CPU in a node ({:.1} recorded), {:.2} beside it ({:.2})",
+            when + 1,
+            one.node_ms,
+            comparison.recorded_processes.node_ms,
+            one.host_ms,
+            comparison.recorded_processes.host_ms,
+        );
+    }
     let mut reasons: Vec<&str> = Vec::new();
-    let (mut within, mut judged, mut unseen) = (0, 0, 0);
+    let (mut within, mut judged, mut unseen, mut scaled_within) = (0, 0, 0, 0);
     for disturbance in &comparison.disturbances {
         let _ = writeln!(
             out,
-            "\n{} ({}; zero is {})\n{:<38}{:>7}{:>7}{:>7}{:>10}{:>9}  within {TOLERANCE:.0} %",
+            "\n{} ({}; zero is {})\n{:<38}{:>7}{:>7}{:>7}{:>10}{:>9}{:>9}{:>9}  within {TOLERANCE:.0} %",
             disturbance.name,
             disturbance.about,
             disturbance.zero,
@@ -172,8 +223,13 @@ pub(super) fn text(comparison: &Comparison, programs: &Programs, rounds: usize) 
             "max",
             "recorded",
             "off by",
+            "scaled",
+            "off by",
         );
         for phase in &disturbance.phases {
+            let is_judged = matches!(phase.judgement, Judgement::Within | Judgement::Outside);
+            let scaled = phase.scaled_deviation_percent.filter(|_| is_judged);
+            scaled_within += usize::from(scaled.is_some_and(|percent| percent.abs() <= TOLERANCE));
             let word = match &phase.judgement {
                 Judgement::Within => {
                     judged += 1;
@@ -200,21 +256,28 @@ pub(super) fn text(comparison: &Comparison, programs: &Programs, rounds: usize) 
             let figure = |seconds: Option<f64>| {
                 seconds.map_or("-".to_owned(), |seconds| format!("{seconds:.1}"))
             };
+            let percent = |percent: Option<f64>| {
+                percent.map_or("-".to_owned(), |percent| format!("{percent:+.0} %"))
+            };
             let _ = writeln!(
                 out,
-                "{:<38}{:>7}{:>7}{:>7}{:>10.1}{:>9}  {word}",
+                "{:<38}{:>7}{:>7}{:>7}{:>10.1}{:>9}{:>9.1}{:>9}  {word}",
                 phase.name,
                 figure(phase.samples.first().copied()),
                 figure(phase.median),
                 figure(phase.samples.last().copied()),
                 phase.recorded_median,
-                phase
-                    .deviation_percent
-                    .map_or("-".to_owned(), |percent| format!("{percent:+.0} %")),
+                percent(phase.deviation_percent),
+                phase.scaled_median,
+                percent(phase.scaled_deviation_percent),
             );
         }
     }
     let _ = writeln!(out, "\n{within} of {judged} judged medians within {TOLERANCE:.0} %");
+    let _ = writeln!(
+        out,
+        "{scaled_within} of {judged} if what is not timers takes {slower:.2} times as long, as fork and exec do"
+    );
     if unseen > 0 {
         let _ = writeln!(out, "{unseen} phases were not seen");
     }
@@ -235,7 +298,7 @@ mod tests {
 
     fn judged(phase: &'static str, seconds: &[f64]) -> Judgement {
         let samples: Vec<Sample> = seconds.iter().map(|seconds| sample(phase, *seconds)).collect();
-        Comparison::new(&stock(), &samples, "0").disturbances[0]
+        Comparison::new(&stock(), &samples, &[], "0").disturbances[0]
             .phases
             .iter()
             .find(|compared| compared.name == phase)
@@ -267,9 +330,24 @@ mod tests {
     #[test]
     fn what_nobody_reported_is_not_judged_good() {
         assert_eq!(judged("new membership", &[]), Judgement::NotSeen);
-        let seen = Comparison::new(&stock(), &[sample("new membership", 10.0)], "0").unseen();
+        let seen = Comparison::new(&stock(), &[sample("new membership", 10.0)], &[], "0").unseen();
         assert!(seen.contains(&"power-cut: fencing done".to_owned()));
         assert!(!seen.contains(&"power-cut: new membership".to_owned()));
+    }
+
+    #[test]
+    fn a_slower_machine_is_given_more_time_for_processes_and_none_for_timers() {
+        let measured =
+            [1.0, 1.5, 9.0].map(|times| ForkAndExec { node_ms: 26.0 * times, host_ms: 1.3 });
+        let samples = [sample("first acknowledged write", 36.0), sample("new membership", 10.8)];
+        let compared = Comparison::new(&stock(), &samples, &measured, "0");
+        let phase = |name: &str| {
+            compared.disturbances[0].phases.iter().find(|phase| phase.name == name).unwrap()
+        };
+        // 10.8 s of token, consensus and what they are rounded to; 16.9 s of processes.
+        assert!((phase("first acknowledged write").scaled_median - 36.15).abs() < 0.01);
+        assert!((phase("new membership").scaled_median - 10.8).abs() < 0.01);
+        assert_eq!(phase("first acknowledged write").judgement, Judgement::Outside);
     }
 
     #[test]
@@ -279,10 +357,11 @@ mod tests {
             min: -3.8,
             median: -3.3,
             max: -2.3,
+            timers: 0.0,
             not_compared: None,
         };
         let later = sample("VM stop initiated", -2.0);
-        let compared = compare(&stop, &[&later]);
+        let compared = compare(&stop, &[&later], 1.0);
         assert_eq!(compared.judgement, Judgement::Outside);
         assert!(compared.deviation_percent.unwrap() > 0.0);
     }
