@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 mod change;
+pub mod netlink;
 mod state;
 mod version;
 mod view;

@@ -1,6 +1,7 @@
 //! What can go wrong between us and the machine. The text says what we were doing and to what; the
 //! source holds why.
 
+use crate::NetlinkError;
 use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -104,6 +105,18 @@ pub enum Error {
         /// Why.
         source: io::Error,
     },
+    /// DRBD's module is not loaded.
+    #[error("DRBD's kernel module is not loaded")]
+    NoDrbd,
+    /// DRBD's module is loaded, and its version cannot be told: how to read its messages neither.
+    #[error("Could not tell which version of DRBD is loaded, from {} or /proc/drbd", path.display())]
+    DrbdVersion {
+        /// Where it should be.
+        path: PathBuf,
+    },
+    /// DRBD's module could not be asked.
+    #[error(transparent)]
+    Netlink(#[from] NetlinkError),
 }
 
 impl Error {
@@ -116,6 +129,12 @@ impl Error {
     /// Whether the cause is that time ran out.
     #[must_use]
     pub fn is_timeout(&self) -> bool {
-        matches!(self, Error::TimedOut { .. } | Error::Unkillable { .. } | Error::Stalled { .. })
+        matches!(
+            self,
+            Error::TimedOut { .. }
+                | Error::Unkillable { .. }
+                | Error::Stalled { .. }
+                | Error::Netlink(NetlinkError::TimedOut { .. })
+        )
     }
 }

@@ -8,9 +8,11 @@
 mod attributes;
 pub mod bounded;
 pub mod clock;
+pub mod drbd;
 mod error;
 pub mod file;
 mod log;
+mod netlink;
 mod pidfd;
 pub mod process;
 pub mod processes;
@@ -19,5 +21,6 @@ mod syslog;
 
 pub use error::Error;
 pub use log::Log;
+pub use netlink::Error as NetlinkError;
 pub use nix::sys::signal::Signal;
 pub use run::{Machine, run};

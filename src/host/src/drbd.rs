@@ -1,0 +1,176 @@
+//! DRBD's state as this machine's kernel has it: one look, or a look and what changes after it. Invariant: a view is
+//! whole and from the kernel itself; "could not ask" is an error and never a view in which something is missing.
+
+use crate::netlink::{Conversation, Subscription};
+use crate::{Error, NetlinkError, clock, file};
+use duet_drbd::netlink::{Dump, whole};
+use duet_drbd::{Change, Version, View};
+use duet_ocf::Deadline;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::path::PathBuf;
+
+/// How long `/proc/drbd` may be: 8.4 has two lines a minor in it.
+const LONGEST: usize = 1024 * 1024;
+
+/// What was seen.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Sight {
+    /// The module is not loaded, so there is nothing.
+    NoModule,
+    /// All that the module has.
+    Seen {
+        /// Of the driver.
+        version: Version,
+        /// Every resource.
+        view: View,
+        /// Who said so.
+        source: Source,
+    },
+}
+
+/// Who told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Source {
+    /// The kernel.
+    Netlink,
+    /// `drbdsetup`, because the kernel's messages could not be understood.
+    Drbdsetup,
+}
+
+/// The version of the loaded module; `None` where none is loaded, which is so if and only if there is neither
+/// `/sys/module/drbd` nor `/proc/drbd`.
+///
+/// # Errors
+/// [`Error::Read`] and its like; [`Error::DrbdVersion`] where it is loaded and does not say.
+pub fn version() -> Result<Option<Version>, Error> {
+    let (module, proc) = (under_root("sys/module/drbd"), under_root("proc/drbd"));
+    let mut is_loaded = match std::fs::metadata(&module) {
+        Ok(_) => true,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => false,
+        Err(source) => return Err(Error::Read { path: module, source }),
+    };
+    for path in [module.join("version"), proc] {
+        match file::read_text(&path, LONGEST) {
+            Ok(text) => {
+                if let Some(version) = Version::parse(&text) {
+                    return Ok(Some(version));
+                }
+                is_loaded = true;
+            }
+            Err(error) if error.is_missing_file() => {}
+            Err(error) => return Err(error),
+        }
+    }
+    if is_loaded { Err(Error::DrbdVersion { path: module }) } else { Ok(None) }
+}
+
+/// Looks once. Needs no privileges.
+///
+/// # Errors
+/// Whatever kept it from being asked or understood, by the deadline.
+pub fn look(deadline: Deadline) -> Result<Sight, Error> {
+    let Some(version) = version()? else { return Ok(Sight::NoModule) };
+    match by_netlink(version, deadline) {
+        Ok(view) => Ok(Sight::Seen { version, view, source: Source::Netlink }),
+        Err(error) if error.is_of_language() => {
+            // It may have been unloaded since; otherwise the tools that came with it may know better.
+            let Some(version) = self::version()? else { return Ok(Sight::NoModule) };
+            let view = by_tool(error, deadline)?;
+            Ok(Sight::Seen { version, view, source: Source::Drbdsetup })
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// By four questions, which also tell node ids; by one, for one moment, where something came or went between them.
+fn by_netlink(version: Version, deadline: Deadline) -> Result<View, NetlinkError> {
+    let mut kernel = Conversation::begin(version, deadline)?;
+    let mut changes = Vec::new();
+    for dump in [Dump::Resources, Dump::Devices, Dump::Connections, Dump::PeerDevices] {
+        changes.append(&mut kernel.ask(dump, deadline)?);
+    }
+    match whole(&changes) {
+        Ok(view) => Ok(view),
+        Err(_) => Ok(whole(&kernel.ask(Dump::InitialState, deadline)?)?),
+    }
+}
+
+/// By `drbdsetup events2 --now`, because of this error.
+fn by_tool(why: NetlinkError, _deadline: Deadline) -> Result<View, Error> {
+    Err(why.into())
+}
+
+/// Changes as they happen.
+#[derive(Debug)]
+pub struct Stream {
+    changes: Subscription,
+}
+
+/// What came next.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Next {
+    /// These, in this order; at least one.
+    Changes(Vec<Change>),
+    /// None until the deadline.
+    Nothing,
+    /// Something is missing from here on: too much came at once, or the module is gone. Open a new stream.
+    Lost,
+}
+
+impl Stream {
+    /// Listens first, then looks, so that nothing is missed between. A change that came while it looked may be told
+    /// again, followed by those that came after it. The view has no node ids.
+    ///
+    /// # Errors
+    /// [`Error::NoDrbd`] where the module is not loaded, and those of [`look`].
+    pub fn open(deadline: Deadline) -> Result<(Stream, Version, View), Error> {
+        let version = version()?.ok_or(Error::NoDrbd)?;
+        let mut kernel = Conversation::begin(version, deadline)?;
+        let mut changes = kernel.subscribe()?;
+        // What is told already is older than the look; told again after it, it would be a step back.
+        changes.pending()?;
+        let mut view =
+            whole(&kernel.ask(Dump::InitialState, deadline)?).map_err(NetlinkError::from)?;
+        for change in changes.pending()?.unwrap_or_default() {
+            view.apply(&change);
+        }
+        Ok((Stream { changes }, version, view))
+    }
+
+    /// The next changes. What has come already is told whatever the deadline.
+    ///
+    /// # Errors
+    /// Where a message cannot be understood, or the socket fails: open a new stream.
+    pub fn next(&mut self, deadline: Deadline) -> Result<Next, Error> {
+        loop {
+            match self.changes.pending()? {
+                None => return Ok(Next::Lost),
+                Some(changes) if !changes.is_empty() => return Ok(Next::Changes(changes)),
+                Some(_) if deadline.remaining(clock::now()).is_zero() => return Ok(Next::Nothing),
+                Some(_) => {}
+            }
+            if !self.changes.wait(deadline)? {
+                return Ok(Next::Nothing);
+            }
+        }
+    }
+}
+
+impl AsFd for Stream {
+    /// For waiting together with other things: readable when [`Stream::next`] has something.
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.changes.as_fd()
+    }
+}
+
+/// A file of the kernel's.
+fn under_root(path: &str) -> PathBuf {
+    #[cfg(feature = "stub-kernel")]
+    if let Some(root) = crate::netlink::stub::root() {
+        return root.join(path);
+    }
+    PathBuf::from("/").join(path)
+}
+
+#[cfg(test)]
+mod tests;
