@@ -7,6 +7,7 @@
 mod change;
 mod configuration;
 pub mod events2;
+pub mod handler;
 pub mod proc;
 mod state;
 pub mod tools;

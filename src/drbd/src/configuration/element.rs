@@ -121,12 +121,13 @@ fn end_template(open: &mut Vec<Element>) {
 }
 
 fn element(tag: &BytesStart<'_>, position: u64) -> Result<Element, ConfigurationError> {
-    let broken = |problem: String| ConfigurationError::Malformed { position, problem };
+    // The parser's own words might quote a value, and that value might be the secret.
+    let broken = || ConfigurationError::Malformed { position, problem: "an attribute".to_owned() };
     let mut attributes = Vec::new();
     for attribute in tag.attributes() {
-        let attribute = attribute.map_err(|error| broken(error.to_string()))?;
+        let attribute = attribute.map_err(|_| broken())?;
         let name = String::from_utf8_lossy(attribute.key.as_ref()).into_owned();
-        let value = attribute.unescape_value().map_err(|error| broken(error.to_string()))?;
+        let value = attribute.unescape_value().map_err(|_| broken())?;
         attributes.push((name, value.into_owned()));
     }
     let name = String::from_utf8_lossy(tag.name().as_ref()).into_owned();
