@@ -69,7 +69,7 @@ pub enum Object {
         quorum: Option<bool>,
         /// Whether somebody has it open.
         open: Option<bool>,
-        /// The device below it.
+        /// The device below it; empty where DRBD says that there is none.
         backing: Option<String>,
     },
     /// A connection to a peer.

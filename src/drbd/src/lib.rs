@@ -5,12 +5,21 @@
 #![forbid(unsafe_code)]
 
 mod change;
+mod configuration;
+pub mod events2;
+pub mod handler;
 pub mod netlink;
+pub mod proc;
 mod state;
+pub mod tools;
 mod version;
 mod view;
 
 pub use change::{Change, Object, Verb};
+pub use configuration::{
+    Address, Configuration, ConfigurationError, Configured, ConfiguredVolume, Fencing, Host, Link,
+    MetaDisk, OnNoQuorum, Quorum, Section,
+};
 pub use state::{Connection, Disk, Replication, Role};
 pub use version::{Generation, Version};
 pub use view::{Peer, PeerVolume, Resource, Suspended, View, Volume};

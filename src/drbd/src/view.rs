@@ -211,6 +211,7 @@ impl View {
                 set_option(&mut known.quorum, quorum.as_ref());
                 set_option(&mut known.open, open.as_ref());
                 set_option(&mut known.backing, backing.as_ref());
+                known.backing.take_if(|path| path.is_empty());
             }
             Object::Connection { resource, peer, .. } if is_gone => {
                 if let Some(known) = self.resources.get_mut(resource) {
