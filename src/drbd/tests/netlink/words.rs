@@ -66,9 +66,7 @@ impl<'a> Line<'a> {
         for (name, value) in &self.fields {
             let is_name = self.kind == "connection" && *name == "conn-name";
             if PROPERTIES.contains(name) || *name == "out-of-sync" || is_name {
-                // An empty name is how the kernel says it.
-                let value = if (*name, *value) == ("backing_dev", "none") { "" } else { value };
-                facts.insert(format!("{object} {name}"), value.to_owned());
+                say(facts, &object, name, value);
             }
         }
     }
@@ -114,12 +112,21 @@ pub(crate) fn of_status(lines: &[String]) -> Facts {
         for (name, value) in words.filter_map(|word| word.split_once(':')) {
             let is_own_id = name == "node-id" && object == resource;
             if PROPERTIES.contains(&name) || name == "out-of-sync" || is_own_id {
-                let value = if (name, value) == ("backing_dev", "none") { "" } else { value };
-                facts.insert(format!("{object} {name}"), value.to_owned());
+                say(&mut facts, &object, name, value);
             }
         }
     }
     facts
+}
+
+/// No disk is no fact, and takes the one away that there was.
+fn say(facts: &mut Facts, object: &str, name: &str, value: &str) {
+    let fact = format!("{object} {name}");
+    if (name, value) == ("backing_dev", "none") {
+        facts.remove(&fact);
+    } else {
+        facts.insert(fact, value.to_owned());
+    }
 }
 
 fn yes(value: bool) -> String {
