@@ -9,11 +9,13 @@
 )]
 
 mod described;
+mod kernel;
 mod libvirtd;
 mod marked;
 mod recorded;
 mod scripted;
 
+pub use kernel::{Asked, FakeKernel, Faults, Module};
 pub use libvirtd::{FakeDomain, FakeLibvirtd, OnAbort, OnShutdown, World};
 pub use recorded::{Exchange, recorded};
 pub use scripted::{Scripted, read_frame, reply_to};

@@ -69,7 +69,7 @@ impl Socket {
         use nix::libc::{NETLINK_ADD_MEMBERSHIP, SOL_NETLINK, setsockopt};
         #[cfg(feature = "stub-kernel")]
         if self.is_stub {
-            return self.send(&super::stub::joining(group));
+            return super::stub::join(self, group);
         }
         let length = nix::libc::socklen_t::try_from(size_of_val(&group)).unwrap_or(0);
         // SAFETY: the pointer is to a number of as many bytes as is said, which outlives the call.

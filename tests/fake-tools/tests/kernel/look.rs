@@ -1,0 +1,191 @@
+//! Single looks. Invariant: a look is whole or an error, in time.
+
+use crate::{V8, V9, faulty, soon, view, with, without_ids};
+use duet_drbd::{Connection, Disk, Role, Version, View, netlink};
+use duet_fake_tools::{Asked, FakeKernel, Faults};
+use duet_host::drbd::{Sight, Source, Stream, look, version};
+use duet_host::{Error, NetlinkError, clock};
+use std::time::{Duration, Instant};
+
+#[test]
+fn a_look_sees_what_the_module_has() {
+    for version in [V8, V9] {
+        with(
+            || FakeKernel::start(version, view(version)),
+            |kernel| {
+                let expected =
+                    Sight::Seen { version, view: view(version), source: Source::Netlink };
+                assert_eq!(look(soon()).unwrap(), expected);
+                let dumps = [30, 31, 32, 33].map(Asked::Dump);
+                assert_eq!(kernel.asked(), [&[Asked::Family][..], &dumps].concat());
+            },
+        );
+    }
+}
+
+#[test]
+fn a_look_sees_what_was_recorded() {
+    let file = "nl-04-connected-node1-primary-node1.txt";
+    for version in [V8, Version { major: 9, minor: 2, patch: 16 }, V9] {
+        with(
+            || FakeKernel::recorded(version, file),
+            |_| {
+                let Sight::Seen { view, .. } = look(soon()).unwrap() else { panic!("nothing") };
+                let resource = &view.resources["r0"];
+                assert_eq!((&resource.role, resource.suspended.any()), (&Role::Primary, false));
+                assert_eq!(resource.volumes[&0].disk, Disk::UpToDate);
+                let (_, peer) = resource.peers.first_key_value().unwrap();
+                assert_eq!(peer.volumes[&0].disk, Disk::UpToDate);
+                assert_eq!(peer.connection, Connection::Connected);
+            },
+        );
+    }
+}
+
+#[test]
+fn without_the_module_there_is_nothing_and_nobody_is_asked() {
+    with(
+        || FakeKernel::without_module(V9),
+        |kernel| {
+            assert_eq!(version().unwrap(), None);
+            assert_eq!(look(soon()).unwrap(), Sight::NoModule);
+            assert!(matches!(Stream::open(soon()), Err(Error::NoDrbd)));
+            assert_eq!(kernel.asked(), []);
+        },
+    );
+}
+
+#[test]
+fn the_version_is_found_in_either_place() {
+    with(
+        || FakeKernel::start(V9, view(V9)),
+        |kernel| {
+            let module = kernel.root().join("sys/module/drbd");
+            std::fs::remove_file(module.join("version")).unwrap();
+            assert_eq!(version().unwrap(), Some(V9), "/proc/drbd has it too");
+            std::fs::write(kernel.root().join("proc/drbd"), "nothing\n").unwrap();
+            assert!(matches!(look(soon()), Err(Error::DrbdVersion { .. })), "loaded, unclear");
+            std::fs::remove_file(kernel.root().join("proc/drbd")).unwrap();
+            assert!(matches!(look(soon()), Err(Error::DrbdVersion { .. })), "loaded, silent");
+            std::fs::remove_dir(&module).unwrap();
+            assert_eq!(look(soon()).unwrap(), Sight::NoModule);
+        },
+    );
+}
+
+/// Each of these kernels would hold a careless reader for ever, or fill its memory.
+#[test]
+fn what_never_ends_ends_in_time() {
+    let limit = Duration::from_millis(300);
+    let none = Faults::default;
+    for faults in [
+        Faults { hang_on: Some(3), ..none() },
+        Faults { hang_on: Some(30), ..none() },
+        Faults { hang_on: Some(33), ..none() },
+        Faults { repeat_on: Some(31), ..none() },
+    ] {
+        with(faulty(faults.clone()), |_| {
+            let began = Instant::now();
+            let error = look(clock::within(limit)).unwrap_err();
+            assert!(error.is_timeout(), "{faults:?}: {error:?}");
+            assert!((limit..limit * 10).contains(&began.elapsed()), "{:?}", began.elapsed());
+        });
+    }
+    for faults in [Faults { hang_on: Some(38), ..none() }, Faults { repeat_on: Some(38), ..none() }]
+    {
+        with(faulty(faults), |_| {
+            let error = Stream::open(clock::within(limit)).unwrap_err();
+            assert!(error.is_timeout(), "{error:?}");
+        });
+    }
+}
+
+#[test]
+fn a_refusal_ends_it_at_once() {
+    for (command, code) in [(30, 158), (31, 102), (33, 152)] {
+        let faults = Faults { refuse_on: Some((command, code)), ..Faults::default() };
+        with(faulty(faults), |kernel| {
+            let began = Instant::now();
+            match look(soon()) {
+                Err(Error::Netlink(NetlinkError::Answer { source, .. })) => {
+                    assert_eq!(source, netlink::Error::Refused(code));
+                }
+                other => panic!("{other:?}"),
+            }
+            assert!(began.elapsed() < Duration::from_secs(10));
+            assert_eq!(kernel.asked().last(), Some(&Asked::Dump(command)), "the last question");
+        });
+    }
+}
+
+#[test]
+fn what_cannot_be_understood_is_an_error_and_no_view() {
+    let none = Faults::default;
+    for faults in [
+        Faults { no_family: true, ..none() },
+        Faults { truncate_on: Some(30), ..none() },
+        Faults { truncate_on: Some(33), ..none() },
+        Faults { is_out_of_sequence: true, ..none() },
+        Faults { family_version: Some(1), ..none() },
+        Faults { family_version: Some(3), ..none() },
+    ] {
+        with(faulty(faults.clone()), |_| {
+            let error = look(soon()).unwrap_err();
+            match &error {
+                Error::Netlink(error) => assert!(error.is_of_language(), "{faults:?}: {error:?}"),
+                other => panic!("{faults:?}: {other:?}"),
+            }
+            assert!(Stream::open(soon()).is_err() || faults.truncate_on.is_some(), "{faults:?}");
+        });
+    }
+}
+
+#[test]
+fn new_attributes_do_not_matter_and_new_values_are_not_good() {
+    with(faulty(Faults { has_new_attributes: true, ..Faults::default() }), |kernel| {
+        let Sight::Seen { view: seen, .. } = look(soon()).unwrap() else { panic!("nothing") };
+        assert_eq!(seen, view(V9));
+        let new = |view: &mut View| {
+            let disk = Disk::Unrecognized("new".into());
+            view.resources.get_mut("r0").unwrap().volumes.get_mut(&0).unwrap().disk = disk;
+        };
+        kernel.change(new);
+        let Sight::Seen { view, .. } = look(soon()).unwrap() else { panic!("nothing") };
+        assert_eq!(view.resources["r0"].volumes[&0].disk, Disk::Unrecognized("99".into()));
+    });
+}
+
+#[test]
+fn a_dump_that_was_interrupted_is_asked_for_again_but_not_for_ever() {
+    with(faulty(Faults { interrupted: 2, ..Faults::default() }), |kernel| {
+        let Sight::Seen { view: seen, .. } = look(soon()).unwrap() else { panic!("nothing") };
+        assert_eq!(seen, view(V9));
+        assert_eq!(kernel.asked()[1..4], [Asked::Dump(30); 3]);
+    });
+    with(faulty(Faults { interrupted: 1000, ..Faults::default() }), |kernel| {
+        let error = look(soon()).unwrap_err();
+        assert!(matches!(error, Error::Netlink(NetlinkError::Restless { .. })), "{error:?}");
+        assert!(kernel.asked().len() < 10);
+    });
+}
+
+#[test]
+fn dumps_that_do_not_fit_together_are_replaced_by_one_moment() {
+    with(faulty(Faults { forgets_a_device: true, ..Faults::default() }), |kernel| {
+        let Sight::Seen { view: seen, .. } = look(soon()).unwrap() else { panic!("nothing") };
+        assert_eq!(seen, without_ids(view(V9)));
+        assert_eq!(kernel.asked().last(), Some(&Asked::Dump(38)));
+    });
+    // What went away between two dumps: whatever is seen then was so at some moment.
+    for command in 30..=33 {
+        let faults = Faults { removed_after: Some(command), ..Faults::default() };
+        with(faulty(faults), |_| {
+            let Sight::Seen { view: seen, .. } = look(soon()).unwrap() else { panic!("nothing") };
+            for resource in seen.resources.values() {
+                for peer in resource.peers.values() {
+                    assert_eq!(peer.volumes.len(), resource.volumes.len(), "{command}");
+                }
+            }
+        });
+    }
+}
