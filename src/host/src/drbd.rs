@@ -2,15 +2,19 @@
 //! whole and from the kernel itself; "could not ask" is an error and never a view in which something is missing.
 
 use crate::netlink::{Conversation, Subscription};
+use crate::process::{self, Call};
 use crate::{Error, NetlinkError, clock, file};
+use duet_drbd::events2::snapshot;
 use duet_drbd::netlink::{Dump, whole};
 use duet_drbd::{Change, Version, View};
-use duet_ocf::Deadline;
+use duet_ocf::{Deadline, chain};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::PathBuf;
 
 /// How long `/proc/drbd` may be: 8.4 has two lines a minor in it.
 const LONGEST: usize = 1024 * 1024;
+/// How long the text of `drbdsetup events2` may be.
+const LONGEST_TEXT: usize = 16 * 1024 * 1024;
 
 /// What was seen.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -95,9 +99,24 @@ fn by_netlink(version: Version, deadline: Deadline) -> Result<View, NetlinkError
     }
 }
 
-/// By `drbdsetup events2 --now`, because of this error.
-fn by_tool(why: NetlinkError, _deadline: Deadline) -> Result<View, Error> {
-    Err(why.into())
+/// By `drbdsetup events2 --now`, because of this error. The text has no node ids and no counters.
+fn by_tool(why: NetlinkError, deadline: Deadline) -> Result<View, Error> {
+    let call = Call::new("drbdsetup")
+        .args(["events2", "--now"])
+        .path(tools())
+        .env("LC_ALL", "C")
+        .env("DRBD_DONT_WARN_ON_VERSION_MISMATCH", "1")
+        .limit(LONGEST_TEXT);
+    let failed = |how| Error::Drbdsetup { how, source: why };
+    let ended = match call.run(deadline) {
+        Ok(ended) => ended,
+        Err(error) if error.is_timeout() => return Err(error),
+        Err(error) => return Err(failed(chain(&error))),
+    };
+    if !ended.is_success() || ended.is_truncated {
+        return Err(failed(ended.describe()));
+    }
+    snapshot(&String::from_utf8_lossy(&ended.stdout)).map_err(|error| failed(chain(&error)))
 }
 
 /// Changes as they happen.
@@ -170,6 +189,15 @@ fn under_root(path: &str) -> PathBuf {
         return root.join(path);
     }
     PathBuf::from("/").join(path)
+}
+
+/// Where `drbdsetup` is looked for.
+fn tools() -> String {
+    #[cfg(feature = "stub-kernel")]
+    if let Some(root) = crate::netlink::stub::root() {
+        return root.join("usr/sbin").to_string_lossy().into_owned() + ":/usr/bin:/bin";
+    }
+    process::PATH.to_owned()
 }
 
 #[cfg(test)]

@@ -114,6 +114,14 @@ pub enum Error {
         /// Where it should be.
         path: PathBuf,
     },
+    /// The module's messages could not be understood, and its tool did not help.
+    #[error("drbdsetup could not tell DRBD's state either: {how}")]
+    Drbdsetup {
+        /// What became of it.
+        how: String,
+        /// Why it was asked.
+        source: NetlinkError,
+    },
     /// DRBD's module could not be asked.
     #[error(transparent)]
     Netlink(#[from] NetlinkError),

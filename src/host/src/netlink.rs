@@ -20,6 +20,8 @@ use std::time::Duration;
 const LIMIT: usize = 16 * 1024 * 1024;
 /// How often a dump during which something came or went is asked for.
 const ATTEMPTS: u32 = 4;
+/// "There is no such family", where there was one a moment ago.
+const ENOENT: i32 = nix::libc::ENOENT;
 /// Datagrams that are read in one go while more keep coming.
 const BATCH: usize = 256;
 
@@ -78,14 +80,14 @@ pub enum Error {
 }
 
 impl Error {
-    /// Whether the module speaks otherwise than we know: somebody else may understand it.
+    /// Whether the module speaks otherwise than we know, or is not there any more: somebody else may know better.
     #[must_use]
     pub fn is_of_language(&self) -> bool {
         use drbd::Error::{Errno, Malformed, Mismatch, Refused};
         match self {
             Error::NoFamily
             | Error::NoGroup
-            | Error::Answer { source: Malformed(_) | Mismatch { .. }, .. } => true,
+            | Error::Answer { source: Malformed(_) | Mismatch { .. } | Errno(ENOENT), .. } => true,
             Error::Socket { source, .. } => source.kind() == io::ErrorKind::InvalidData,
             Error::Answer { source: Refused(_) | Errno(_), .. }
             | Error::TimedOut { .. }

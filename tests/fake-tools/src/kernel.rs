@@ -47,6 +47,7 @@ pub struct Module {
     pub faults: Faults,
     /// Every question so far.
     pub asked: Vec<Asked>,
+    root: PathBuf,
     is_loaded: bool,
     sequence: u32,
     listeners: Vec<(u32, Arc<OwnedFd>)>,
@@ -71,6 +72,7 @@ impl FakeKernel {
             recorded: None,
             faults: Faults::default(),
             asked: Vec::new(),
+            root: directory.path().join("root"),
             is_loaded: true,
             sequence: 100,
             listeners: Vec::new(),
@@ -164,13 +166,7 @@ impl FakeKernel {
 
     /// Unloads the module, and says so in the controller's group.
     pub fn unload(&self) {
-        let mut module = self.module();
-        module.is_loaded = false;
-        let gone = Writer::new(CONTROLLER, 0, 0).command(2, 2).attribute(1, &FAMILY.to_ne_bytes());
-        let gone = gone.text(2, "drbd").finish();
-        module.tell(CONTROL_GROUP, &gone);
-        let _ = std::fs::remove_dir_all(self.root());
-        std::fs::create_dir_all(self.root()).unwrap();
+        self.module().unload();
     }
 
     /// Loads the module of this version, without resources.
@@ -194,6 +190,15 @@ impl FakeKernel {
 }
 
 impl Module {
+    fn unload(&mut self) {
+        self.is_loaded = false;
+        let gone = Writer::new(CONTROLLER, 0, 0).command(2, 2).attribute(1, &FAMILY.to_ne_bytes());
+        let gone = gone.text(2, "drbd").finish();
+        self.tell(CONTROL_GROUP, &gone);
+        let _ = std::fs::remove_dir_all(&self.root);
+        std::fs::create_dir_all(&self.root).unwrap();
+    }
+
     fn encoder(&self) -> Encoder {
         let has_more = self.faults.has_new_attributes;
         Encoder { id: FAMILY, version: self.version, has_more }
@@ -275,8 +280,7 @@ impl Module {
 
     fn family(&self, sequence: u32) -> Vec<u8> {
         if !self.is_loaded || self.faults.no_family {
-            let not_there = u32::from_ne_bytes((-2_i32).to_ne_bytes());
-            return Writer::new(ERROR, 0, sequence).word(not_there).word(0).finish();
+            return not_there(sequence);
         }
         let version = self.faults.family_version.unwrap_or(self.encoder().family_version().into());
         let writer = Writer::new(CONTROLLER, 0, sequence)
@@ -292,6 +296,12 @@ impl Module {
         let group = |w: Writer| w.attribute(2, &EVENTS.to_ne_bytes()).text(1, "events");
         writer.nested(7, |groups| groups.nested(1, group)).finish()
     }
+}
+
+/// What the kernel says of a family that it does not have.
+fn not_there(sequence: u32) -> Vec<u8> {
+    let enoent = u32::from_ne_bytes((-2_i32).to_ne_bytes());
+    Writer::new(ERROR, 0, sequence).word(enoent).word(0).finish()
 }
 
 fn serve(connection: &Arc<OwnedFd>, module: &Mutex<Module>) {
@@ -316,6 +326,13 @@ fn serve(connection: &Arc<OwnedFd>, module: &Mutex<Module>) {
         }
         if is_family {
             socket::tell(connection, &module.family(sequence));
+            continue;
+        }
+        if faults.unloads_on == Some(command) {
+            module.unload();
+        }
+        if !module.is_loaded {
+            socket::tell(connection, &not_there(sequence));
             continue;
         }
         let interrupted = faults.interrupted > 0;

@@ -36,6 +36,8 @@ pub struct Faults {
     pub no_group: bool,
     /// The devices' dump does not have the first of them.
     pub forgets_a_device: bool,
+    /// The module is unloaded when it is asked for this.
+    pub unloads_on: Option<u8>,
     /// After this dump everything is removed.
     pub removed_after: Option<u8>,
 }

@@ -132,7 +132,9 @@ fn what_cannot_be_understood_is_an_error_and_no_view() {
         with(faulty(faults.clone()), |_| {
             let error = look(soon()).unwrap_err();
             match &error {
-                Error::Netlink(error) => assert!(error.is_of_language(), "{faults:?}: {error:?}"),
+                Error::Drbdsetup { source, .. } => {
+                    assert!(source.is_of_language(), "{faults:?}: {error:?}");
+                }
                 other => panic!("{faults:?}: {other:?}"),
             }
             assert!(Stream::open(soon()).is_err() || faults.truncate_on.is_some(), "{faults:?}");
@@ -188,4 +190,54 @@ fn dumps_that_do_not_fit_together_are_replaced_by_one_moment() {
             }
         });
     }
+}
+
+/// `drbdsetup` as a script in place of the real one.
+fn put_drbdsetup(kernel: &FakeKernel, script: &str) {
+    let directory = kernel.root().join("usr/sbin");
+    std::fs::create_dir_all(&directory).unwrap();
+    let path = directory.join("drbdsetup");
+    std::fs::write(&path, format!("#!/bin/sh\n{script}\n")).unwrap();
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    std::fs::set_permissions(path, mode).unwrap();
+}
+
+#[test]
+fn the_tool_is_asked_where_the_messages_are_not_understood() {
+    const TEXT: &str = "echo exists resource name:r0 role:Secondary suspended:no; echo exists -";
+    with(faulty(Faults { family_version: Some(3), ..Faults::default() }), |kernel| {
+        put_drbdsetup(kernel, &format!("[ \"$*\" = 'events2 --now' ] || exit 9; {TEXT}"));
+        let Sight::Seen { view, source, version } = look(soon()).unwrap() else { panic!("none") };
+        assert_eq!((source, version), (Source::Drbdsetup, V9));
+        assert_eq!(view.resources["r0"].role, Role::Secondary);
+        for broken in ["exit 20", "echo exists resource name:r0", "echo nonsense; echo exists -"] {
+            put_drbdsetup(kernel, broken);
+            let error = look(soon()).unwrap_err();
+            assert!(matches!(error, Error::Drbdsetup { .. }), "{broken}: {error:?}");
+        }
+        put_drbdsetup(kernel, "sleep 60");
+        assert!(look(clock::within(Duration::from_millis(300))).unwrap_err().is_timeout());
+    });
+    // Nobody else is asked where the module was understood, or may only be slow.
+    for faults in [
+        Faults::default(),
+        Faults { hang_on: Some(30), ..Faults::default() },
+        Faults { refuse_on: Some((30, 158)), ..Faults::default() },
+    ] {
+        with(faulty(faults.clone()), |kernel| {
+            put_drbdsetup(
+                kernel,
+                &format!("touch {}; {TEXT}", kernel.root().join("ran").display()),
+            );
+            let _ = look(clock::within(Duration::from_millis(300)));
+            assert!(!kernel.root().join("ran").exists(), "{faults:?}");
+        });
+    }
+}
+
+#[test]
+fn a_module_that_goes_while_it_is_asked_is_none() {
+    with(faulty(Faults { unloads_on: Some(31), ..Faults::default() }), |_| {
+        assert_eq!(look(soon()).unwrap(), Sight::NoModule);
+    });
 }
