@@ -8,6 +8,7 @@ mod recording;
 mod socket;
 
 pub use self::faults::{Asked, Faults};
+pub use self::recording::dumped;
 
 use self::encode::{Encoder, Key, keys};
 use self::recording::recording;
@@ -21,8 +22,9 @@ use std::thread;
 use std::time::Duration;
 use tempfile::TempDir;
 
-/// The family's number, and its group's.
-const FAMILY: u16 = 32;
+/// The family's number.
+pub const FAMILY: u16 = 32;
+/// Its group's.
 const EVENTS: u32 = 9;
 /// The family of families, and its group.
 const CONTROLLER: u16 = 16;

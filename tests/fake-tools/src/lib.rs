@@ -15,7 +15,7 @@ mod marked;
 mod recorded;
 mod scripted;
 
-pub use kernel::{Asked, FakeKernel, Faults, Module};
+pub use kernel::{Asked, FAMILY, FakeKernel, Faults, Module, dumped};
 pub use libvirtd::{FakeDomain, FakeLibvirtd, OnAbort, OnShutdown, World};
 pub use recorded::{Exchange, recorded};
 pub use scripted::{Scripted, read_frame, reply_to};

@@ -1,7 +1,9 @@
 //! Answers from `tests/recorded/drbd/netlink`. Invariant: as they were written down; only numbers that a kernel gives
 //! out anew are changed, by whoever tells them.
 
-use duet_drbd::Version;
+use super::FAMILY;
+use super::encode::{Encoder, keys};
+use duet_drbd::{Version, View};
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -29,4 +31,40 @@ pub(super) fn recording(version: Version, file: &str) -> BTreeMap<u8, Vec<Vec<u8
         }
     }
     answers
+}
+
+/// What a driver of this version answers to a dump of this view, message by message, and as long as the real ones:
+/// with the options and statistics of one that was recorded behind what is read.
+///
+/// # Panics
+/// If the recording is gone.
+#[must_use]
+pub fn dumped(view: &View, version: Version, command: u8) -> Vec<Vec<u8>> {
+    let recorded = recording(version, "nl-04-connected-node1-primary-node1.txt");
+    let ballast = ballast(&recorded[&command][0]);
+    let encoder = Encoder { id: FAMILY, version, has_more: false };
+    let all = keys(view);
+    let told = all.iter().filter(|key| key.command() == command);
+    told.map(|key| {
+        let mut message = encoder.message(view, key, None, 7);
+        message.extend_from_slice(&ballast);
+        let length = u32::try_from(message.len()).unwrap();
+        message[..4].copy_from_slice(&length.to_ne_bytes());
+        message
+    })
+    .collect()
+}
+
+/// The outer attributes of a recorded message that have no counterpart in ours: configuration and statistics.
+fn ballast(message: &[u8]) -> Vec<u8> {
+    let (mut ballast, mut at) = (Vec::new(), 28);
+    while at + 4 <= message.len() {
+        let number = |at: usize| u16::from_ne_bytes([message[at], message[at + 1]]);
+        let length = usize::from(number(at)).next_multiple_of(4);
+        if [3, 5, 14, 19, 20, 21, 27].contains(&(number(at + 2) & 0x3fff)) {
+            ballast.extend_from_slice(&message[at..at + length]);
+        }
+        at += length;
+    }
+    ballast
 }
