@@ -13,7 +13,9 @@ mod libvirtd;
 mod marked;
 mod recorded;
 mod scripted;
+mod tools;
 
 pub use libvirtd::{FakeDomain, FakeLibvirtd, OnAbort, OnShutdown, World};
 pub use recorded::{Exchange, recorded};
 pub use scripted::{Scripted, read_frame, reply_to};
+pub use tools::{Answer, Delay, FakeTools};
