@@ -18,4 +18,4 @@ mod tools;
 pub use libvirtd::{FakeDomain, FakeLibvirtd, OnAbort, OnShutdown, World};
 pub use recorded::{Exchange, recorded};
 pub use scripted::{Scripted, read_frame, reply_to};
-pub use tools::{Answer, Delay, FakeTools};
+pub use tools::{Answer, Called, Delay, FakeTools};

@@ -1,6 +1,9 @@
 //! DRBD's and Pacemaker's command-line tools, each a shell script that remembers how it was called and answers what the
 //! test arranged. Invariant: a call for which nothing is arranged fails with 99 and says so; no tool succeeds by itself.
 
+mod followed;
+
+pub use followed::Called;
 use std::{
     fmt::Write as _,
     os::unix::fs::PermissionsExt,
@@ -170,7 +173,7 @@ impl FakeTools {
 
     /// Runs a shell script in each such call, after its delay and before its output: `on-TOOL-WORD` in the directory.
     /// Its arguments are the tool's, `$CODE` is what the tool is about to exit with. This is how a promotion
-    /// changes the fake kernel: the script writes a word to a socket or FIFO of the test.
+    /// changes what is outside; [`FakeTools::then`] is for what is in the test.
     pub fn on(&self, tool: &str, word: &str, script: &str) {
         std::fs::write(self.root.join(format!("on-{tool}-{}", named(word))), script).unwrap();
     }

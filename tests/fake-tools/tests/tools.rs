@@ -4,11 +4,18 @@
 use std::{
     io::Write,
     process::{Command, Output, Stdio},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::{Duration, Instant},
 };
 
 use duet_fake_tools::{Answer, FakeTools};
 use tempfile::TempDir;
+
+/// As agents and their children have it, whatever they were given.
+const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 fn stage() -> (TempDir, FakeTools) {
     let directory = tempfile::tempdir().unwrap();
@@ -87,6 +94,54 @@ fn a_script_runs_in_the_call_and_knows_how_it_ends() {
     let heard = std::fs::read_to_string(heard).unwrap();
     assert_eq!(heard, "17 primary r0\n0 primary r0\n");
     assert_eq!(tools.calls().len(), 3);
+}
+
+#[test]
+fn a_promotion_has_happened_when_the_tool_returns() {
+    let (_directory, tools) = stage();
+    let is_primary = Arc::new(AtomicBool::new(false));
+    tools.answers("drbdadm", "primary", [Answer::fails(11, ""), Answer::success()]);
+    let kernel = Arc::clone(&is_primary);
+    tools.then("drbdadm", "primary", move |call| {
+        assert_eq!(call.arguments, "primary r0");
+        // Slow enough for a tool that did not wait to be seen.
+        std::thread::sleep(Duration::from_millis(100));
+        kernel.store(call.code == 0, Ordering::SeqCst);
+    });
+    let mut seen = Vec::new();
+    for _ in 0..2 {
+        let code = call(&tools, "drbdadm", &["primary", "r0"]).status.code();
+        seen.push((code, is_primary.load(Ordering::SeqCst)));
+    }
+    assert_eq!(seen, [(Some(11), false), (Some(0), true)]);
+}
+
+#[test]
+#[should_panic(expected = "on-drbdadm-primary failed")]
+fn a_test_that_panics_in_a_call_does_not_wait_for_ever() {
+    let (_directory, tools) = stage();
+    tools.answer("drbdadm", "", Answer::success());
+    tools.then("drbdadm", "primary", |_| panic!("as arranged"));
+    call(&tools, "drbdadm", &["primary", "r0"]);
+    let _ = tools.calls();
+}
+
+#[test]
+fn the_tools_are_found_before_the_real_ones() {
+    let (_directory, tools) = stage();
+    tools.answer("modprobe", "", Answer::prints("fake\n"));
+    let mut command = Command::new("unshare");
+    let script = "mount --bind \"$1\" /usr/local/sbin; modprobe -s drbd";
+    let command = command.args(["--mount", "--propagation", "private", "sh", "-ec", script, "sh"]);
+    let output = command.arg(tools.programs()).env("PATH", PATH).output().unwrap();
+    if !output.status.success() {
+        let why = String::from_utf8_lossy(&output.stderr);
+        assert!(why.contains("unshare"), "{why}");
+        eprintln!("skipped: no private mount namespace on this machine: {why}");
+        return;
+    }
+    assert_eq!(output.stdout, b"fake\n");
+    assert_eq!(tools.calls_of("modprobe"), ["-s drbd"]);
 }
 
 #[test]
