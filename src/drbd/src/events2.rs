@@ -80,6 +80,7 @@ pub fn change(line: &str) -> Result<Change, LineError> {
             return Ok(Change { verb: Verb::Change, object });
         }
     };
+    let is_last = words.peek().is_none();
     // Only the first colon separates: addresses contain more of them.
     let fields = words.filter_map(|word| word.split_once(':')).collect();
     let object = match object {
@@ -92,7 +93,7 @@ pub fn change(line: &str) -> Result<Change, LineError> {
             Object::Path { resource: fields.required("name")?.to_owned() }
         }
         "helper" => Fields { object: "helper", fields }.helper(&verb)?,
-        "-" if verb == Verb::Exists => Object::End,
+        "-" if verb == Verb::Exists && is_last => Object::End,
         other => Object::Unrecognized(other.to_owned()),
     };
     Ok(Change { verb, object })

@@ -74,6 +74,8 @@ fn what_is_newer_than_this_is_passed_over() {
                  exists tether name:r0 length:3\n";
     let more = WHOLE.replacen("exists resource name:r0 role:Primary suspended:no\n", newer, 1);
     assert_eq!(snapshot(&more), snapshot(WHOLE));
+    let said = change("exists - of something").unwrap();
+    assert_eq!(said.object, Object::Unrecognized("-".to_owned()), "it is not the end");
     let unknown = Object::Unrecognized("ponder device name:r0 volume:0".to_owned());
     let said = change("ponder device name:r0 volume:0").unwrap();
     assert_eq!(said, Change { verb: Verb::Change, object: unknown });

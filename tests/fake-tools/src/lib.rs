@@ -14,8 +14,10 @@ mod libvirtd;
 mod marked;
 mod recorded;
 mod scripted;
+mod tools;
 
 pub use kernel::{Asked, FAMILY, FakeKernel, Faults, Module, dumped};
 pub use libvirtd::{FakeDomain, FakeLibvirtd, OnAbort, OnShutdown, World};
 pub use recorded::{Exchange, recorded};
 pub use scripted::{Scripted, read_frame, reply_to};
+pub use tools::{Answer, Called, Delay, FakeTools};
