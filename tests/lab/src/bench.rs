@@ -99,6 +99,12 @@ fn measure(
     };
     timings.extend(in_node::<Vec<_>>(node, "rounds", &plan, Duration::from_secs(600))?);
     counts.extend(in_node::<Vec<_>>(node, "count", &plan, Duration::from_secs(900))?);
+    tell(&format!("{active}: monitors of DRBD, both kinds with stubs in place of the module"));
+    let stubbed = drbd::Stubbed::prepare(node, agents::executor(node)?)?;
+    plan = Plan { rounds, warm_up: 2, groups: stubbed.groups(), at_once: 0 };
+    timings.extend(in_node::<Vec<_>>(node, "rounds", &plan, Duration::from_secs(900))?);
+    counts.extend(in_node::<Vec<_>>(node, "count", &plan, Duration::from_secs(1800))?);
+    let decoding = drbd::decoding()?;
     tell(&format!("{active}: libvirtd frozen"));
     let frozen = frozen(node, &environment)?;
     // The figures mean nothing if the cluster did not live through them.
@@ -119,6 +125,7 @@ fn measure(
         counts,
         together,
         frozen,
+        decoding,
     })
 }
 

@@ -42,7 +42,7 @@ fn make(cluster: &Cluster, primary: &Node, secondary: &Node) -> Result<()> {
         node.sh(script, "making the second disk").map(drop)
     })?;
     SECOND.reaches(primary, &["cs:Connected"])?;
-    primary.sh("drbdadm new-current-uuid --clear-bitmap r1", "calling both disks equal")?;
+    primary.sh("drbdadm new-current-uuid --clear-bitmap r1/0", "calling both disks equal")?;
     cluster.everywhere(|node| {
         node.sh("drbdadm down r1", "handing the second disk to the cluster").map(drop)
     })?;
