@@ -17,8 +17,10 @@ MAN_DIR   := $(DESTDIR)$(PREFIX)/share/man/man7
 DOC_DIR   := $(DESTDIR)$(PREFIX)/share/doc/duet
 
 TARGET    := $(or $(CARGO_TARGET_DIR),target)
-BUILT     := $(TARGET)/release/VirtualDomain
-# Made with it.
+# Every agent is a package of its own, in a folder of that name, and installed under that name.
+PACKAGES  := $(patsubst agents/%/Cargo.toml,%,$(sort $(wildcard agents/*/Cargo.toml)))
+BUILT     := $(addprefix $(TARGET)/release/,$(PACKAGES))
+# Made with VirtualDomain.
 BESIDE    := $(TARGET)/release/VirtualDomain-libvirt
 LAB       := $(CARGO) run --release --locked -q -p lab -- $(if $(AGENTS),--agents $(AGENTS))
 # What the programs are made from: tests do not make them older.
@@ -43,7 +45,7 @@ deps:
 	@sh packaging/deps.sh
 
 build:
-	$(CARGO) build --release --locked -p VirtualDomain
+	$(CARGO) build --release --locked $(addprefix -p ,$(PACKAGES))
 
 # cargo hides what a passing test says, and with it what could not be run here: that comes last.
 test:
@@ -88,5 +90,5 @@ install: $(BUILT)
 	install -d $(AGENT_DIR) $(LIBEXEC_DIR) $(MAN_DIR) $(DOC_DIR)
 	install -m 755 $(BUILT) $(AGENT_DIR)/
 	install -m 755 $(BESIDE) $(LIBEXEC_DIR)/
-	install -m 644 docs/man/ocf_rust_VirtualDomain.7 $(MAN_DIR)/
+	install -m 644 docs/man/*.7 $(MAN_DIR)/
 	install -m 644 README.md CHANGELOG.md docs/compatibility.md LICENSE $(DOC_DIR)/

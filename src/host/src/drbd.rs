@@ -4,15 +4,17 @@
 use crate::netlink::{Conversation, Subscription};
 use crate::process::{self, Call};
 use crate::{Error, NetlinkError, clock, file};
-use duet_drbd::events2::snapshot;
+use duet_drbd::events2;
 use duet_drbd::netlink::{Dump, whole};
-use duet_drbd::{Change, Version, View};
+use duet_drbd::{Change, Generation, Object, Version, View};
 use duet_ocf::{Deadline, chain};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::PathBuf;
 
 /// How long `/proc/drbd` may be: 8.4 has two lines a minor in it.
 const LONGEST: usize = 1024 * 1024;
+/// How often it is asked again where the answer does not fit together.
+const ATTEMPTS: u32 = 3;
 /// How long the text of `drbdsetup events2` may be.
 const LONGEST_TEXT: usize = 16 * 1024 * 1024;
 
@@ -86,16 +88,35 @@ pub fn look(deadline: Deadline) -> Result<Sight, Error> {
     }
 }
 
-/// By four questions, which also tell node ids; by one, for one moment, where something came or went between them.
+/// By one question for one moment, and on 9 another for the node ids, which that does not tell.
+///
+/// Not by the dumps of devices, connections and peers' devices: on 8.4 those of connections leave one out that is
+/// StandAlone after a disconnect or a split brain (8.4.11: `drbdsetup status` beside `events2 --now`), and a peer that is
+/// left out would look like one that there never was.
 fn by_netlink(version: Version, deadline: Deadline) -> Result<View, NetlinkError> {
     let mut kernel = Conversation::begin(version, deadline)?;
-    let mut changes = Vec::new();
-    for dump in [Dump::Resources, Dump::Devices, Dump::Connections, Dump::PeerDevices] {
-        changes.append(&mut kernel.ask(dump, deadline)?);
+    let mut view = snapshot(&mut kernel, deadline)?;
+    if version.generation() == Generation::V9 {
+        for change in kernel.ask(Dump::Resources, deadline)? {
+            if let Object::Resource { resource, node_id, .. } = change.object {
+                if let Some(known) = view.resources.get_mut(&resource) {
+                    known.node_id = node_id;
+                }
+            }
+        }
     }
-    match whole(&changes) {
-        Ok(view) => Ok(view),
-        Err(_) => Ok(whole(&kernel.ask(Dump::InitialState, deadline)?)?),
+    Ok(view)
+}
+
+/// All that there is at one moment.
+fn snapshot(kernel: &mut Conversation, deadline: Deadline) -> Result<View, NetlinkError> {
+    let mut attempts = 1;
+    loop {
+        match whole(&kernel.ask(Dump::InitialState, deadline)?) {
+            Ok(view) => return Ok(view),
+            Err(_) if attempts < ATTEMPTS => attempts += 1,
+            Err(torn) => return Err(torn.into()),
+        }
     }
 }
 
@@ -116,7 +137,8 @@ fn by_tool(why: NetlinkError, deadline: Deadline) -> Result<View, Error> {
     if !ended.is_success() || ended.is_truncated {
         return Err(failed(ended.describe()));
     }
-    snapshot(&String::from_utf8_lossy(&ended.stdout)).map_err(|error| failed(chain(&error)))
+    events2::snapshot(&String::from_utf8_lossy(&ended.stdout))
+        .map_err(|error| failed(chain(&error)))
 }
 
 /// Changes as they happen.
@@ -138,7 +160,8 @@ pub enum Next {
 
 impl Stream {
     /// Listens first, then looks, so that nothing is missed between. A change that came while it looked may be told
-    /// again, followed by those that came after it. The view has no node ids.
+    /// again, followed by those that came after it. The view has no node ids. On 8.4 a connection that has gone
+    /// StandAlone is told as destroyed, while a look still has it.
     ///
     /// # Errors
     /// [`Error::NoDrbd`] where the module is not loaded, and those of [`look`].
@@ -148,8 +171,7 @@ impl Stream {
         let mut changes = kernel.subscribe()?;
         // What is told already is older than the look; told again after it, it would be a step back.
         changes.pending()?;
-        let mut view =
-            whole(&kernel.ask(Dump::InitialState, deadline)?).map_err(NetlinkError::from)?;
+        let mut view = snapshot(&mut kernel, deadline)?;
         for change in changes.pending()?.unwrap_or_default() {
             view.apply(&change);
         }

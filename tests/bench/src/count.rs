@@ -100,6 +100,7 @@ fn instructions(command: &Command, dir: &Path) -> std::result::Result<u64, Strin
         &pattern,
     ];
     match command.callgrind {
+        Callgrind::Never => return Err("not asked for".to_owned()),
         Callgrind::Alone => {}
         Callgrind::Tree => words.extend(["--trace-children=yes", "--dump-before=*fork*"]),
     }

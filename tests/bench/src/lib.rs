@@ -35,11 +35,19 @@ pub enum Error {
         /// Why.
         source: std::io::Error,
     },
+    /// A file that could not be written.
+    #[error("Could not write {path}: {source}")]
+    Write {
+        /// Which.
+        path: String,
+        /// Why.
+        source: std::io::Error,
+    },
     /// A plan that is none.
     #[error("Could not understand the plan: {0}")]
     Plan(#[from] serde_json::Error),
     /// The measuring program was called with other words than it knows.
-    #[error("Usage: duet-bench rounds|count|together PLAN, or duet-bench memory COMMAND...")]
+    #[error("Usage: duet-bench rounds|count|together PLAN, duet-bench memory COMMAND..., or duet-bench kernel FILE")]
     Words,
 }
 

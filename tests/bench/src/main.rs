@@ -3,6 +3,8 @@
 
 #![allow(clippy::disallowed_methods, reason = "it reads its plan and starts what is measured")]
 
+mod kernel;
+
 use duet_bench::{Callgrind, Command, Error, Plan, Result, count, measure};
 use serde::Serialize;
 
@@ -34,6 +36,7 @@ fn obey(words: &[String]) -> Result<()> {
                 .map_err(|source| Error::Read { what: "this program's name".into(), source })?;
             print(&count::count(&read(plan)?, &own)?)
         }
+        [word, path] if word == "kernel" => kernel::serve(path.as_ref()),
         _ => Err(Error::Words),
     }
 }

@@ -25,6 +25,8 @@ pub enum Callgrind {
     Alone,
     /// Of its children too.
     Tree,
+    /// Not at all: where valgrind would take minutes.
+    Never,
 }
 
 /// What to measure.

@@ -262,8 +262,12 @@ impl Module {
         let all = keys(&self.view);
         let mut told: Vec<Key> =
             all.into_iter().filter(|key| is_initial || key.command() == command).collect();
-        if self.faults.forgets_a_device && command == 31 && !told.is_empty() {
-            told.remove(0);
+        if encoder.family_version() == 1 && !is_initial {
+            // As 8.4.11: what has no configuration is told by the initial state alone.
+            told.retain(|key| !key.is_standalone(&self.view));
+        }
+        if self.faults.forgets_resources {
+            told.retain(|key| !matches!(key, Key::Resource(_)));
         }
         let last = told.len().saturating_sub(1);
         let message = |(index, key): (usize, &Key)| {

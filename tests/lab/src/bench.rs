@@ -2,7 +2,8 @@
 //! against its libvirtd and its live CIB, in the environment that Pacemaker gives. Both kinds run in
 //! the same shuffled rounds, so only figures of one run are ever compared with each other.
 
-mod agents;
+pub(crate) mod agents;
+pub(crate) mod drbd;
 mod gates;
 mod table;
 
@@ -20,7 +21,7 @@ use std::time::Duration;
 use table::{Frozen, Machine, Results};
 
 /// Where the measuring program and its plans are in the node.
-const PROGRAM: &str = "/root/duet-bench";
+pub(crate) const PROGRAM: &str = "/root/duet-bench";
 const AT_ONCE: usize = 50;
 /// A stop waits one to two seconds for QEMU's end, whoever asks for it.
 const START_STOP_ROUNDS: usize = 7;
@@ -35,9 +36,7 @@ pub(crate) fn run(
     tell: &mut dyn FnMut(&str),
 ) -> Result<bool> {
     let settings = Settings { topology: Topology::Containers, ..settings.clone() };
-    let program = programs::build(&["duet-bench"])?.join("duet-bench");
-    let program = fs::read(&program)
-        .map_err(Failure::io(format!("read the measuring program {}", program.display())))?;
+    let program = program()?;
     let cluster = runner::cluster(place, &settings, tell)?;
     let measured = measure(&cluster, &program, rounds, tell);
     cluster.down()?;
@@ -55,6 +54,13 @@ pub(crate) fn run(
         tell(&format!("FAILED: {}: {}", gate.name, gate.seen));
     }
     Ok(gates.iter().all(|gate| gate.holds))
+}
+
+/// The measuring program, as it goes into a node.
+pub(crate) fn program() -> Result<Vec<u8>> {
+    let program = programs::build(&["duet-bench"])?.join("duet-bench");
+    fs::read(&program)
+        .map_err(Failure::io(format!("read the measuring program {}", program.display())))
 }
 
 fn measure(
@@ -93,6 +99,12 @@ fn measure(
     };
     timings.extend(in_node::<Vec<_>>(node, "rounds", &plan, Duration::from_secs(600))?);
     counts.extend(in_node::<Vec<_>>(node, "count", &plan, Duration::from_secs(900))?);
+    tell(&format!("{active}: monitors of DRBD, both kinds with stubs in place of the module"));
+    let stubbed = drbd::Stubbed::prepare(node, agents::executor(node)?)?;
+    plan = Plan { rounds, warm_up: 2, groups: stubbed.groups(), at_once: 0 };
+    timings.extend(in_node::<Vec<_>>(node, "rounds", &plan, Duration::from_secs(900))?);
+    counts.extend(in_node::<Vec<_>>(node, "count", &plan, Duration::from_secs(1800))?);
+    let decoding = drbd::decoding()?;
     tell(&format!("{active}: libvirtd frozen"));
     let frozen = frozen(node, &environment)?;
     // The figures mean nothing if the cluster did not live through them.
@@ -113,6 +125,7 @@ fn measure(
         counts,
         together,
         frozen,
+        decoding,
     })
 }
 
@@ -145,7 +158,7 @@ fn frozen(node: &Node, environment: &Environment) -> Result<Frozen> {
 }
 
 /// Has the measuring program carry a plan out.
-fn in_node<T: DeserializeOwned>(
+pub(crate) fn in_node<T: DeserializeOwned>(
     node: &Node,
     word: &str,
     plan: &Plan,

@@ -5,6 +5,7 @@ use crate::configuration as text;
 use crate::failure::{Failure, Result};
 use crate::node::{Node, SHORT};
 use crate::node_files::Kind;
+use crate::proc_drbd;
 use crate::programs::Programs;
 use crate::topology::{Lab, Topology};
 use crate::watch::Watch;
@@ -252,11 +253,14 @@ impl Cluster {
         Ok(())
     }
 
-    /// Waits until `/proc/drbd` of a node shows a text.
+    /// Waits until `/proc/drbd` of a node shows a text of the guest's device.
     pub(crate) fn disk_reaches(&self, node: &Node, wanted: &str, within: Duration) -> Result<()> {
         eventually(within, &format!("{wanted} in {}", node.name), || {
             let seen = node.read("/proc/drbd").map_err(|error| error.to_string())?;
-            if seen.contains(wanted) { Ok(()) } else { Err(seen) }
+            match proc_drbd::device(&seen, proc_drbd::GUEST) {
+                Some(line) if line.contains(wanted) => Ok(()),
+                Some(_) | None => Err(seen),
+            }
         })?;
         Ok(())
     }

@@ -175,14 +175,48 @@ pub(crate) fn pacemaker(nodes: &[Node], kind: Kind, programs: &Programs) -> Stri
             text,
             "primitive p_drbd {} params drbd_resource=r0 op start timeout=240s op stop timeout=100s \
              op monitor interval=10s role=Promoted timeout=20s op monitor interval=20s role=Unpromoted timeout=20s\n\
-             clone ms_drbd p_drbd meta promotable=true promoted-max=1 promoted-node-max=1 clone-max=2 \
-             clone-node-max=1 notify=true\n\
+             clone ms_drbd p_drbd {CLONE}\n\
              colocation vm1-on-drbd inf: vm1 ms_drbd:Promoted\n\
              order drbd-before-vm1 Mandatory: ms_drbd:promote vm1:start\n",
             programs.called("drbd")
         );
     }
     text
+}
+
+/// A promotable clone, in the words of the SLES guide.
+const CLONE: &str = "meta promotable=true promoted-max=1 promoted-node-max=1 clone-max=2 clone-node-max=1 notify=true";
+
+/// A second replicated resource, of which no guest depends: on one spare disk, or on both.
+pub(crate) fn second_drbd(nodes: &[Node], volumes: usize) -> String {
+    let mut text = String::from(
+        "resource r1 {\n  protocol C;\n  net { ping-int 5; ping-timeout 10; connect-int 5; timeout 40; }\n  \
+         startup { wfc-timeout 1; degr-wfc-timeout 1; }\n",
+    );
+    for (volume, disk) in ["vdd", "vde"].iter().enumerate().take(volumes) {
+        let minor = volume + 1;
+        let _ = writeln!(
+            text,
+            "  volume {volume} {{ device /dev/drbd{minor}; disk /dev/{disk}; meta-disk internal; }}"
+        );
+    }
+    for node in nodes {
+        let _ =
+            writeln!(text, "  on {} {{ address 10.78.0.{}:7790; }}", node.name, index(&node.name));
+    }
+    text + "}\n"
+}
+
+/// The same under Pacemaker: promoted where the guest's is, and looked at more often than that.
+pub(crate) fn second_clone(programs: &Programs) -> String {
+    format!(
+        "primitive p_r1 {} params drbd_resource=r1 op start timeout=240s op stop timeout=100s \
+         op promote timeout=90s op demote timeout=90s \
+         op monitor interval=6s role=Promoted timeout=20s op monitor interval=7s role=Unpromoted timeout=20s\n\
+         clone ms_r1 p_r1 {CLONE}\n\
+         colocation r1-with-r0 inf: ms_r1:Promoted ms_drbd:Promoted\n",
+        programs.called("drbd")
+    )
 }
 
 /// A guest as it is typed into `crm configure`. Migrations end in a second or two; one that does not

@@ -17,6 +17,7 @@ mod inside;
 mod node;
 mod node_files;
 mod place;
+mod proc_drbd;
 mod programs;
 mod report;
 mod runner;
@@ -191,10 +192,11 @@ fn obey(arguments: &Arguments) -> Result<i32> {
             for scenario in
                 scenario::all().iter().filter(|scenario| !scenario.name.starts_with('_'))
             {
-                let stock = scenario
-                    .stock
-                    .map_or(String::new(), |(name, why)| format!(" [{name} stock: {why}]"));
-                println!("{:<28} {}{stock}", scenario::full_name(scenario), scenario.about);
+                let needs = |whose: &str, needed: Option<(&str, &str)>| {
+                    needed.map_or(String::new(), |(name, why)| format!(" [{name} {whose}: {why}]"))
+                };
+                let (stock, ours) = (needs("stock", scenario.stock), needs("ours", scenario.ours));
+                println!("{:<28} {}{stock}{ours}", scenario::full_name(scenario), scenario.about);
             }
             Ok(0)
         }
@@ -214,7 +216,7 @@ fn obey(arguments: &Arguments) -> Result<i32> {
                 runner::total(&rows).as_secs_f64(),
                 place.file("reports").display()
             ));
-            Ok(i32::from(!rows.iter().all(report::Row::passed)))
+            Ok(i32::from(rows.iter().any(report::Row::failed)))
         }
         Word::Down => {
             let _lock = place.lock()?;

@@ -168,18 +168,33 @@ fn choice(words: &str) -> Result<BTreeMap<&'static str, bool>> {
     Ok(ours)
 }
 
+/// The workspace's.
+pub(crate) const MANIFEST: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../Cargo.toml");
+
 /// Builds the release programs, so that a lab never runs an older one than the source beside it.
 pub(crate) fn build(packages: &[&str]) -> Result<PathBuf> {
+    build_with(packages, None)
+}
+
+/// The same with a feature for tests, in a directory of its own: such a program must never be where one that is
+/// installed is looked for.
+pub(crate) fn build_with(packages: &[&str], feature: Option<&str>) -> Result<PathBuf> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let manifest = concat!(env!("CARGO_MANIFEST_DIR"), "/../../Cargo.toml");
     let mut command = Command::new("timeout");
     command.arg("1200").arg(cargo).args([
         "build",
         "--release",
         "--locked",
         "--manifest-path",
-        manifest,
+        MANIFEST,
     ]);
+    if let Some(feature) = feature {
+        let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(
+            || PathBuf::from(MANIFEST).with_file_name("target"),
+            PathBuf::from,
+        );
+        command.args(["--features", feature, "--target-dir"]).arg(target.join("tests-only"));
+    }
     command.args(["--message-format", "json-render-diagnostics"]);
     for package in packages {
         command.args(["-p", package]);

@@ -2,7 +2,7 @@
 //! text and, if it failed, every log there was.
 
 use crate::cluster::Cluster;
-use crate::failure::Result;
+use crate::failure::{Failure, Result};
 use crate::programs::Programs;
 use crate::scenario::Story;
 use duet_oracle::timeline::Detail;
@@ -16,8 +16,16 @@ pub(crate) struct Row {
     name: String,
     programs: String,
     pub(crate) took: Duration,
-    outcome: Result<Story>,
+    end: End,
     verdict: Option<Verdict>,
+}
+
+/// How a scenario ended.
+enum End {
+    Held(Story),
+    Broke(Failure),
+    /// It was not run, for this reason.
+    Skipped(String),
 }
 
 impl Row {
@@ -28,28 +36,48 @@ impl Row {
         outcome: Result<Story>,
         verdict: Option<Verdict>,
     ) -> Self {
-        Self { name: name.to_owned(), programs: programs.line(), took, outcome, verdict }
+        let end = match outcome {
+            Ok(story) => End::Held(story),
+            Err(failure) => End::Broke(failure),
+        };
+        Self { name: name.to_owned(), programs: programs.line(), took, end, verdict }
     }
 
-    pub(crate) fn passed(&self) -> bool {
-        self.outcome.is_ok()
+    /// A scenario that these programs cannot run.
+    pub(crate) fn skipped(name: &str, programs: &Programs, why: String) -> Self {
+        Self {
+            name: name.to_owned(),
+            programs: programs.line(),
+            took: Duration::ZERO,
+            end: End::Skipped(why),
+            verdict: None,
+        }
+    }
+
+    pub(crate) fn failed(&self) -> bool {
+        matches!(self.end, End::Broke(_))
     }
 
     fn zero(&self) -> Duration {
-        self.outcome.as_ref().map_or(Duration::ZERO, |story| story.zero)
+        match &self.end {
+            End::Held(story) => story.zero,
+            End::Broke(_) | End::Skipped(_) => Duration::ZERO,
+        }
     }
 
     /// `ok machines/power-cut 41 s: downtime 27.1 s`.
     pub(crate) fn line(&self) -> String {
-        let word = if self.passed() { "ok  " } else { "FAIL" };
-        let told = match &self.outcome {
-            Ok(story) => story
-                .figures
-                .iter()
-                .map(|(name, seconds)| format!("{name} {seconds:.1} s"))
-                .collect::<Vec<_>>()
-                .join(", "),
-            Err(failure) => failure.to_string(),
+        let (word, told) = match &self.end {
+            End::Held(story) => {
+                let figures = story.figures.iter().map(|(name, seconds)| match seconds {
+                    // Of one process, not of a cluster.
+                    ..0.05 => format!("{name} {:.1} ms", seconds * 1e3),
+                    _ => format!("{name} {seconds:.1} s"),
+                });
+                ("ok  ", figures.collect::<Vec<_>>().join(", "))
+            }
+            End::Broke(failure) => ("FAIL", failure.to_string()),
+            End::Skipped(why) => ("skip", format!("skipped: {why}")),
         };
         format!("{word} {:<28} {:>4.0} s  {told}", self.name, self.took.as_secs_f64())
     }
@@ -66,8 +94,10 @@ pub(crate) fn table(rows: &[Row]) -> String {
         }
         let _ = writeln!(text, "{}", row.line());
     }
-    let failed = rows.iter().filter(|row| !row.passed()).count();
-    let _ = writeln!(text, "{} passed, {failed} failed", rows.len() - failed);
+    let failed = rows.iter().filter(|row| row.failed()).count();
+    let skipped = rows.iter().filter(|row| matches!(row.end, End::Skipped(_))).count();
+    let _ = write!(text, "{} passed, {failed} failed", rows.len() - failed - skipped);
+    let _ = if skipped > 0 { writeln!(text, ", {skipped} skipped") } else { writeln!(text) };
     text
 }
 

@@ -25,13 +25,20 @@ pub(crate) fn run(
     let mut current: Option<(Group, Arc<Cluster>)> = None;
     for scenario in scenarios {
         let began = Instant::now();
+        let programs = programs(settings, scenario);
+        if let Some((name, why)) = scenario.ours.filter(|(name, _)| !programs.is_ours(name)) {
+            let why = format!("needs {name} of ours: {why}");
+            let row = Row::skipped(&scenario::full_name(scenario), &programs, why);
+            tell(&row.line());
+            rows.push(row);
+            continue;
+        }
         let group = Group::of(scenario);
         if current.as_ref().is_some_and(|(other, _)| *other != group) {
             end(current.take())?;
         }
         let name = scenario::full_name(scenario);
         tell(&format!("--- {name}: {}", scenario.about));
-        let programs = programs(settings, scenario);
         let outcome = match &current {
             Some((_, cluster)) => Ok(Arc::clone(cluster)),
             None => {
@@ -56,10 +63,10 @@ pub(crate) fn run(
         let row =
             Row::new(&name, &programs, began.elapsed(), outcome, cluster.map(Cluster::verdict));
         if let Some(cluster) = cluster {
-            report::keep(&place.file("reports"), &row, cluster, !row.passed())?;
+            report::keep(&place.file("reports"), &row, cluster, row.failed())?;
         }
         tell(&row.line());
-        if !row.passed() || scenario.spoils {
+        if row.failed() || scenario.spoils {
             end(current.take())?;
         }
         rows.push(row);

@@ -21,6 +21,8 @@ pub(crate) struct Scenario {
     pub(crate) about: &'static str,
     /// Programs that must be the stock ones, with the reason.
     pub(crate) stock: Option<(&'static str, &'static str)>,
+    /// A program that must be ours, with what the stock one does instead.
+    pub(crate) ours: Option<(&'static str, &'static str)>,
     /// Who starts the nodes' services, where it has to be one of them.
     pub(crate) init: Option<Init>,
     /// Takes a cluster as the scenario before left it, even with a node off.

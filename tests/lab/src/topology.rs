@@ -165,12 +165,14 @@ impl Lab {
     ) -> Result<String> {
         let file =
             |name: &str| self.place.file(&format!("{}.{name}", node.name)).display().to_string();
-        let [root, data, files, console] =
-            ["root.qcow2", "data.img", "files.tar", "console"].map(file);
+        let [root, data, files, spare0, spare1, console] =
+            ["root.qcow2", "data.img", "files.tar", "spare0.img", "spare1.img", "console"]
+                .map(file);
         node_files::pack(staging, Path::new(&files))?;
         self.host.sh(
             &format!(
                 "qemu-img create -q -f qcow2 -F raw -b {}/base.img {root} && truncate -s 64M {data} && \
+                 truncate -s 16M {spare0} {spare1} && \
                  truncate -s %1M {files}",
                 image.dir.display()
             ),
@@ -202,7 +204,7 @@ impl Lab {
              <cmdline>console=ttyS0 quiet panic=10 mitigations=off tsc=reliable no_timer_check \
              net.ifnames=0 audit=0 lab.init={init}</cmdline></os>\n<features><acpi/></features>\n\
              <on_poweroff>destroy</on_poweroff><on_reboot>restart</on_reboot><on_crash>destroy</on_crash>\n\
-             <devices><emulator>/usr/bin/qemu-system-x86_64</emulator>\n{root}{data}{files}{eth0}{eth1}\
+             <devices><emulator>/usr/bin/qemu-system-x86_64</emulator>\n{root}{data}{files}{spare0}{spare1}{eth0}{eth1}\
              <serial type='file'><source path='{console}'/></serial>\n\
              <channel type='unix'><source mode='bind' path='{agent}'/>\
              <target type='virtio' name='lab.agent.0'/></channel>\n\
@@ -214,6 +216,8 @@ impl Lab {
             root = disk(&root, "qcow2", "unsafe", "vda"),
             data = disk(&data, "raw", "writeback", "vdb"),
             files = disk(&files, "raw", "writeback", "vdc"),
+            spare0 = disk(&spare0, "raw", "writeback", "vdd"),
+            spare1 = disk(&spare1, "raw", "writeback", "vde"),
             eth0 = interface(Cable::Cluster, 77),
             eth1 = interface(Cable::Replication, 78),
             agent = agent_socket(&self.place.run, &node.name).display(),

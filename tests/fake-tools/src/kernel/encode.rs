@@ -21,6 +21,16 @@ pub(super) enum Key {
 }
 
 impl Key {
+    /// Whether it is a connection that is StandAlone, or a volume at its other end.
+    pub(super) fn is_standalone(&self, view: &View) -> bool {
+        match self {
+            Key::Connection(name, peer) | Key::PeerDevice(name, peer, _) => {
+                view.resources[name].peers[peer].connection == Connection::StandAlone
+            }
+            Key::Resource(_) | Key::Device(..) => false,
+        }
+    }
+
     /// The dump that tells of it; four more is the notification.
     pub(super) fn command(&self) -> u8 {
         match self {

@@ -34,8 +34,8 @@ pub struct Faults {
     pub family_version: Option<u32>,
     /// The family has no group.
     pub no_group: bool,
-    /// The devices' dump does not have the first of them.
-    pub forgets_a_device: bool,
+    /// It tells of volumes and peers, and of no resource that they are of.
+    pub forgets_resources: bool,
     /// The module is unloaded when it is asked for this.
     pub unloads_on: Option<u8>,
     /// After this dump everything is removed.

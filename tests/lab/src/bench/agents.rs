@@ -31,7 +31,7 @@ pub(super) const BENCH_GUEST: &str = "<domain type='qemu'>
 ";
 
 /// The floor: a process that does nothing.
-pub(super) const FLOOR: &str = "/bin/true";
+pub(crate) const FLOOR: &str = "/bin/true";
 /// The action that Pacemaker repeats for ever, as it is configured when nothing is said.
 pub(super) const MONITOR: &str = "monitor";
 /// The same without the stock agent's writes of utilization, so that both do the same.
@@ -45,13 +45,13 @@ pub(super) const FROZEN_STOP_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// Whose agent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Whose {
+pub(crate) enum Whose {
     Stock,
     Ours,
 }
 
 impl Whose {
-    pub(super) const BOTH: [Self; 2] = [Self::Stock, Self::Ours];
+    pub(crate) const BOTH: [Self; 2] = [Self::Stock, Self::Ours];
 
     pub(super) fn name(self) -> &'static str {
         match self {
@@ -73,38 +73,47 @@ pub(super) const ROWS: [&str; 6] =
     [MONITOR, PLAIN_MONITOR, "validate-all", "meta-data", "start", "stop"];
 
 /// What a row's results are filed under.
-pub(super) fn label(row: &str, whose: Whose) -> String {
+pub(crate) fn label(row: &str, whose: Whose) -> String {
     format!("{row}: {}", whose.name())
 }
 
-/// What a process that Pacemaker starts in this node finds in its environment.
+/// What a process that Pacemaker starts in a node finds in its environment, whatever agent it is.
+pub(crate) fn executor(node: &Node) -> Result<BTreeMap<String, String>> {
+    let text = node.sh(
+        "tr '\\0' '\\n' </proc/$(pidof pacemaker-execd)/environ",
+        "reading the environment of pacemaker-execd",
+    )?;
+    let mut all: BTreeMap<String, String> = text
+        .lines()
+        .filter_map(|line| line.split_once('='))
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .collect();
+    if !all.contains_key("PATH") {
+        return Err(Failure::broken(format!("pacemaker-execd has no PATH but {text:?}")));
+    }
+    // What Pacemaker 2.1 adds for every OCF agent (lib/services/services_linux.c).
+    for (name, value) in [
+        ("OCF_RA_VERSION_MAJOR", "1"),
+        ("OCF_RA_VERSION_MINOR", "1"),
+        ("OCF_ROOT", "/usr/lib/ocf"),
+        ("OCF_EXIT_REASON_PREFIX", "ocf-exit-reason:"),
+        ("OCF_RESKEY_crm_feature_set", "3.16.2"),
+        ("OCF_RESKEY_CRM_meta_on_node", &node.name),
+    ] {
+        all.insert(name.to_owned(), value.to_owned());
+    }
+    Ok(all)
+}
+
+/// The same for VirtualDomain.
 pub(super) struct Environment(BTreeMap<String, String>);
 
 impl Environment {
     pub(super) fn of(node: &Node) -> Result<Self> {
-        let text = node.sh(
-            "tr '\\0' '\\n' </proc/$(pidof pacemaker-execd)/environ",
-            "reading the environment of pacemaker-execd",
-        )?;
-        let mut all: BTreeMap<String, String> = text
-            .lines()
-            .filter_map(|line| line.split_once('='))
-            .map(|(name, value)| (name.to_owned(), value.to_owned()))
-            .collect();
-        if !all.contains_key("PATH") {
-            return Err(Failure::broken(format!("pacemaker-execd has no PATH but {text:?}")));
-        }
-        // What Pacemaker 2.1 adds for every OCF agent (lib/services/services_linux.c).
-        for (name, value) in [
-            ("OCF_RA_VERSION_MAJOR", "1"),
-            ("OCF_RA_VERSION_MINOR", "1"),
-            ("OCF_ROOT", "/usr/lib/ocf"),
-            ("OCF_EXIT_REASON_PREFIX", "ocf-exit-reason:"),
-            ("OCF_RESOURCE_TYPE", "VirtualDomain"),
-            ("OCF_RESKEY_crm_feature_set", "3.16.2"),
-            ("OCF_RESKEY_hypervisor", "qemu:///system"),
-            ("OCF_RESKEY_CRM_meta_on_node", &node.name),
-        ] {
+        let mut all = executor(node)?;
+        for (name, value) in
+            [("OCF_RESOURCE_TYPE", "VirtualDomain"), ("OCF_RESKEY_hypervisor", "qemu:///system")]
+        {
             all.insert(name.to_owned(), value.to_owned());
         }
         Ok(Self(all))

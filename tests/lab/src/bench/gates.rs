@@ -4,6 +4,7 @@
 use super::agents::{
     FLOOR, FROZEN_MONITOR, FROZEN_STOP, FROZEN_STOP_TIMEOUT, MONITOR, PLAIN_MONITOR, Whose, label,
 };
+use super::drbd;
 use super::table::{AtOnce, Results, Row};
 use duet_bench::Timing;
 use serde::Serialize;
@@ -29,6 +30,11 @@ const MONITOR_GAIN: [(&str, f64); 2] = [(MONITOR, 40.0), (PLAIN_MONITOR, 25.0)];
 const AT_ONCE_GAIN: f64 = 20.0;
 /// Largest resident set of a monitor.
 const MONITOR_KIB: u64 = 4096;
+/// The same limits for a monitor of DRBD.
+const DRBD_MONITOR_CPU: f64 = 2.5;
+const DRBD_MONITOR_GAIN: f64 = 10.0;
+/// In ms, how long it takes to read what the kernel says of 400 volumes.
+const DECODING: f64 = 5.0;
 /// How soon a monitor answers while libvirtd does not.
 const FROZEN_MONITOR_WALL: Duration = Duration::from_secs(2);
 
@@ -38,6 +44,10 @@ pub(super) const USUAL_FLOOR: f64 = 1.2;
 
 pub(super) fn slowness(floor: f64) -> f64 {
     (floor / USUAL_FLOOR).max(1.0)
+}
+
+fn slowness_of(results: &Results) -> f64 {
+    Row::of(results, FLOOR).map_or(1.0, |floor| slowness(floor.cpu_ms))
 }
 
 /// Every gate of the bench.
@@ -72,13 +82,43 @@ pub(super) fn gates(results: &Results) -> Vec<Gate> {
         "stop, libvirtd frozen: the guest is gone",
         Some((results.frozen.guest_is_gone.to_string(), results.frozen.guest_is_gone)),
     ));
+    gates.extend(drbd(results));
     gates.push(every_command_succeeded(results));
     gates
 }
 
+/// Those of the agent of DRBD.
+fn drbd(results: &Results) -> Vec<Gate> {
+    let children = |row: &str| Row::of(results, &label(row, Whose::Ours)).map(|row| row.children);
+    let mut gates = Vec::new();
+    for row in [drbd::PRIMARY, drbd::SECONDARY] {
+        gates.push(cpu(results, row, DRBD_MONITOR_CPU));
+        gates.push(less_cpu(results, row, DRBD_MONITOR_GAIN));
+        gates.push(gate(
+            &format!("{row}: no child process"),
+            children(row).map(|number| (format!("{number} children"), number == 0)),
+        ));
+    }
+    gates.push(gate(
+        &format!("{}: one child process", drbd::CHANGED),
+        children(drbd::CHANGED).map(|number| (format!("{number} children"), number == 1)),
+    ));
+    let worst = results.decoding.values().copied().reduce(f64::max);
+    gates.push(gate(
+        "drbd answers of the kernel: 100 resources of 4 volumes",
+        worst.map(|took| {
+            let limit = DECODING * slowness_of(results);
+            (format!("read in {took:.2} ms, limit {limit:.2} ms"), took <= limit)
+        }),
+    ));
+    gates
+}
+
+/// Rows that do not name their agent are about VirtualDomain.
 fn gate(name: &str, seen: Option<(String, bool)>) -> Gate {
     let (seen, holds) = seen.unwrap_or(("not measured".to_owned(), false));
-    Gate { name: format!("VirtualDomain {name}"), seen, holds }
+    let agent = if name.starts_with("drbd ") { "" } else { "VirtualDomain " };
+    Gate { name: format!("{agent}{name}"), seen, holds }
 }
 
 fn cpu(results: &Results, row: &str, limit: f64) -> Gate {
@@ -130,7 +170,7 @@ fn every_command_succeeded(results: &Results) -> Gate {
         .chain(&results.frozen.timings)
         .map(status)
         .chain(together.map(|together| (together.name.clone(), together.statuses.clone())))
-        .filter(|(_, statuses)| !statuses.iter().eq([&0]))
+        .filter(|(name, statuses)| !statuses.iter().eq([&drbd::expected(name)]))
         .map(|(name, statuses)| format!("{name} ended with {statuses:?}"))
         .collect();
     Gate {
@@ -144,13 +184,15 @@ fn every_command_succeeded(results: &Results) -> Gate {
 mod tests {
     use super::*;
     use crate::bench::agents::ROWS;
+    use crate::bench::drbd::expected;
     use crate::bench::table::{Frozen, Machine, text};
     use duet_bench::{Counts, Instructions, Together};
 
     const STOCK: f64 = 120.0;
 
     fn timing(name: String, cpu: f64) -> Timing {
-        Timing { name, wall_ms: vec![cpu + 0.1; 3], cpu_ms: vec![cpu; 3], statuses: [0].into() }
+        let statuses = [expected(&name)].into();
+        Timing { name, wall_ms: vec![cpu + 0.1; 3], cpu_ms: vec![cpu; 3], statuses }
     }
 
     /// A run in which everything of ours took `cpu` ms with `children`, on a machine with this floor.
@@ -170,6 +212,12 @@ mod tests {
             timings.push(timing(label(row, Whose::Ours), cpu));
             counts.push(counted(label(row, Whose::Stock), 40));
             counts.push(counted(label(row, Whose::Ours), children));
+        }
+        for row in drbd::ROWS {
+            timings.push(timing(label(row, Whose::Stock), STOCK));
+            timings.push(timing(label(row, Whose::Ours), cpu));
+            counts.push(counted(label(row, Whose::Stock), 20));
+            counts.push(counted(label(row, Whose::Ours), u64::from(row == drbd::CHANGED)));
         }
         let together = [MONITOR, PLAIN_MONITOR].into_iter().flat_map(|row| {
             [(Whose::Stock, 2000.0), (Whose::Ours, 90.0)].map(|(whose, wall)| Together {
@@ -200,6 +248,7 @@ mod tests {
                 ],
                 guest_is_gone: true,
             },
+            decoding: [("8.4.11".to_owned(), 0.8), ("9.3.3".to_owned(), 1.1)].into(),
         }
     }
 
@@ -251,6 +300,40 @@ mod tests {
     }
 
     #[test]
+    fn each_bound_of_drbd_is_kept_by_a_gate_of_its_own() {
+        let set = |results: &mut Results, name: &str, cpu: f64| {
+            let found = results.timings.iter_mut().find(|timing| timing.name == name).unwrap();
+            found.cpu_ms = vec![cpu; 3];
+        };
+        for row in [drbd::PRIMARY, drbd::SECONDARY] {
+            let seen = spoilt(|results| set(results, &label(row, Whose::Ours), 2.6));
+            assert_eq!(seen, format!("{row}: CPU time, median"));
+            let seen = spoilt(|results| set(results, &label(row, Whose::Stock), 13.9));
+            assert_eq!(seen, format!("{row}: CPU time, against stock"));
+        }
+        let children = |row: &str, number| {
+            let name = label(row, Whose::Ours);
+            spoilt(|results| {
+                let found = results.counts.iter_mut().find(|one| one.name == name).unwrap();
+                found.children = number;
+            })
+        };
+        assert_eq!(children(drbd::PRIMARY, 1), "drbd monitor, Primary: no child process");
+        assert_eq!(children(drbd::SECONDARY, 1), "drbd monitor, Secondary: no child process");
+        assert_eq!(children(drbd::CHANGED, 2), "drbd monitor, changed: one child process");
+        let slow = spoilt(|results| drop(results.decoding.insert("9.3.3".to_owned(), 5.1)));
+        assert_eq!(slow, "drbd answers of the kernel: 100 resources of 4 volumes");
+        // A score that was not written is no less wrong.
+        assert_eq!(children(drbd::CHANGED, 0), "drbd monitor, changed: one child process");
+        let wrong = spoilt(|results| {
+            let name = label(drbd::PRIMARY, Whose::Stock);
+            let found = results.timings.iter_mut().find(|timing| timing.name == name).unwrap();
+            found.statuses = [0].into();
+        });
+        assert_eq!(wrong, "every measured command succeeded, every time");
+    }
+
+    #[test]
     fn one_child_is_too_many() {
         let names = failing(&results(0.9, 1.0, 1));
         assert!(names.iter().all(|name| name.contains("no child process")), "{names:?}");
@@ -270,6 +353,7 @@ mod tests {
         nothing.counts.clear();
         nothing.together.clear();
         nothing.frozen = Frozen::default();
+        nothing.decoding.clear();
         let all = gates(&nothing).len();
         // The last one is about commands that were measured.
         assert_eq!(failing(&nothing).len(), all - 1);

@@ -24,6 +24,7 @@ pub(super) fn table() -> Vec<Scenario> {
         topology: Topology::Containers,
         about,
         stock: None,
+        ours: None,
         init: None,
         takes_over: false,
         spoils: false,

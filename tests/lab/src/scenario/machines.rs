@@ -1,5 +1,6 @@
 //! Scenarios that need DRBD's kernel module: two QEMU machines, the guest on the replicated disk.
 
+mod drbd;
 mod shutdown;
 
 use super::checks::{forget_failures, restarted};
@@ -13,19 +14,23 @@ use std::time::Duration;
 
 const MINUTES: fn(u64) -> Duration = |minutes| Duration::from_secs(60 * minutes);
 
+/// A row of the table, from what is different in each.
+type Row = fn(&'static str, &'static str, bool, fn(&Cluster) -> Result<Story>) -> Scenario;
+
 pub(super) fn table() -> Vec<Scenario> {
-    let scenario = |name, about, takes_over, run| Scenario {
+    let scenario: Row = |name, about, takes_over, run| Scenario {
         name,
         topology: Topology::Machines,
         about,
         stock: None,
+        ours: None,
         init: None,
         takes_over,
         spoils: false,
         bound: MINUTES(6),
         run,
     };
-    vec![
+    let mut table = vec![
         scenario(
             "power-cut",
             "the active node loses power; the guest goes on in the other",
@@ -57,17 +62,20 @@ pub(super) fn table() -> Vec<Scenario> {
             guest_killed,
         ),
         scenario("move", "a planned `crm resource move`, then `clear`", false, planned_move),
-        Scenario {
-            init: Some(Init::Systemd),
-            bound: MINUTES(10),
-            ..scenario(
-                "host-shutdown",
-                "`systemctl poweroff` of the active node: its guest goes before libvirtd does",
-                false,
-                shutdown::poweroff,
-            )
-        },
-    ]
+    ];
+    table.extend(drbd::table(scenario));
+    // Nodes of another make are another cluster, hence the last.
+    table.push(Scenario {
+        init: Some(Init::Systemd),
+        bound: MINUTES(10),
+        ..scenario(
+            "host-shutdown",
+            "`systemctl poweroff` of the active node: its guest goes before libvirtd does",
+            false,
+            shutdown::poweroff,
+        )
+    });
+    table
 }
 
 pub(crate) fn power_cut(cluster: &Cluster) -> Result<Story> {

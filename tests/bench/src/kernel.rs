@@ -1,0 +1,64 @@
+//! A kernel with DRBD in place of the real one, for nodes that have no module: `r0` is Primary and `r1` Secondary, each
+//! connected, with UpToDate disks on both sides. It serves until it is killed.
+
+use duet_bench::{Error, Result};
+use duet_drbd::{
+    Connection, Disk, Peer, PeerVolume, Replication, Resource, Role, Version, View, Volume,
+};
+use duet_fake_tools::FakeKernel;
+use std::path::Path;
+
+/// What the stubs of the stock agent say they are.
+const DRIVER: Version = Version { major: 9, minor: 2, patch: 0 };
+
+/// Serves, after it has written its environment to `path` as JSON.
+pub(crate) fn serve(path: &Path) -> Result<()> {
+    let resources =
+        [("r0", resource(0, Role::Primary, Role::Secondary)), ("r1", resource(1, Role::Secondary, Role::Primary))];
+    let resources = resources.map(|(name, resource)| (name.to_owned(), resource)).into();
+    let kernel = FakeKernel::start(DRIVER, View { resources });
+    let environment: std::collections::BTreeMap<&str, String> = kernel
+        .environment()
+        .into_iter()
+        .map(|(name, value)| (name, value.display().to_string()))
+        .collect();
+    let text = serde_json::to_string(&environment)?;
+    // Whoever waits for the file finds it whole.
+    let beginning = path.with_extension("new");
+    let write = |source| Error::Write { path: path.display().to_string(), source };
+    std::fs::write(&beginning, text).map_err(write)?;
+    std::fs::rename(&beginning, path).map_err(write)?;
+    loop {
+        std::thread::park();
+    }
+}
+
+fn resource(minor: u32, own: Role, other: Role) -> Resource {
+    let volume = Volume {
+        minor: Some(minor),
+        disk: Disk::UpToDate,
+        client: Some(false),
+        quorum: Some(true),
+        open: Some(own == Role::Primary),
+        backing: Some(format!("/dev/vg0/r{minor}")),
+    };
+    let there = PeerVolume {
+        replication: Replication::Established,
+        disk: Disk::UpToDate,
+        client: Some(false),
+        out_of_sync: Some(0),
+    };
+    let peer = Peer {
+        name: Some("peer".to_owned()),
+        connection: Connection::Connected,
+        role: other,
+        volumes: [(0, there)].into(),
+    };
+    Resource {
+        node_id: Some(0),
+        role: own,
+        volumes: [(0, volume)].into(),
+        peers: [(1, peer)].into(),
+        ..Resource::default()
+    }
+}
