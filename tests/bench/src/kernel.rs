@@ -13,8 +13,10 @@ const DRIVER: Version = Version { major: 9, minor: 2, patch: 0 };
 
 /// Serves, after it has written its environment to `path` as JSON.
 pub(crate) fn serve(path: &Path) -> Result<()> {
-    let resources =
-        [("r0", resource(0, Role::Primary, Role::Secondary)), ("r1", resource(1, Role::Secondary, Role::Primary))];
+    let resources = [
+        ("r0", resource(0, Role::Primary, Role::Secondary)),
+        ("r1", resource(1, Role::Secondary, Role::Primary)),
+    ];
     let resources = resources.map(|(name, resource)| (name.to_owned(), resource)).into();
     let kernel = FakeKernel::start(DRIVER, View { resources });
     let environment: std::collections::BTreeMap<&str, String> = kernel

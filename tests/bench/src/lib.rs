@@ -47,7 +47,9 @@ pub enum Error {
     #[error("Could not understand the plan: {0}")]
     Plan(#[from] serde_json::Error),
     /// The measuring program was called with other words than it knows.
-    #[error("Usage: duet-bench rounds|count|together PLAN, duet-bench memory COMMAND..., or duet-bench kernel FILE")]
+    #[error(
+        "Usage: duet-bench rounds|count|together PLAN, duet-bench memory COMMAND..., or duet-bench kernel FILE"
+    )]
     Words,
 }
 

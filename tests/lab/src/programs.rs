@@ -189,10 +189,8 @@ pub(crate) fn build_with(packages: &[&str], feature: Option<&str>) -> Result<Pat
         MANIFEST,
     ]);
     if let Some(feature) = feature {
-        let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(
-            || PathBuf::from(MANIFEST).with_file_name("target"),
-            PathBuf::from,
-        );
+        let target = std::env::var_os("CARGO_TARGET_DIR")
+            .map_or_else(|| PathBuf::from(MANIFEST).with_file_name("target"), PathBuf::from);
         command.args(["--features", feature, "--target-dir"]).arg(target.join("tests-only"));
     }
     command.args(["--message-format", "json-render-diagnostics"]);

@@ -114,8 +114,9 @@ impl Stubbed {
             ),
             "starting the stub of the kernel",
         )?;
-        let kernel = serde_json::from_str(&text)
-            .map_err(|error| Failure::broken(format!("The stub of the kernel says {text:?}: {error}")))?;
+        let kernel = serde_json::from_str(&text).map_err(|error| {
+            Failure::broken(format!("The stub of the kernel says {text:?}: {error}"))
+        })?;
         Ok(Self { executor, kernel })
     }
 
@@ -141,7 +142,8 @@ impl Stubbed {
     /// The rows; before each the same once more, so that the row is no first one and none that is due: ours writes its
     /// score once a minute in any case. Beside a changed score, its opposite is what comes before.
     pub(super) fn groups(&self) -> Vec<Vec<Command>> {
-        let before = |command: Command| Command { name: format!("before {}", command.name), ..command };
+        let before =
+            |command: Command| Command { name: format!("before {}", command.name), ..command };
         let group = |row: &str, whose: Whose| {
             let (first, instance) = match row {
                 PRIMARY => (PRIMARY, "bench_primary"),
