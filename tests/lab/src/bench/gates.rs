@@ -321,9 +321,7 @@ mod tests {
         assert_eq!(children(drbd::PRIMARY, 1), "drbd monitor, Primary: no child process");
         assert_eq!(children(drbd::SECONDARY, 1), "drbd monitor, Secondary: no child process");
         assert_eq!(children(drbd::CHANGED, 2), "drbd monitor, changed: one child process");
-        let slow = spoilt(|results| {
-            results.decoding.insert("9.3.3".to_owned(), 5.1);
-        });
+        let slow = spoilt(|results| results.decoding = [("9.3.3".to_owned(), 5.1)].into());
         assert_eq!(slow, "drbd answers of the kernel: 100 resources of 4 volumes");
         // A score that was not written is no less wrong.
         assert_eq!(children(drbd::CHANGED, 0), "drbd monitor, changed: one child process");
