@@ -16,7 +16,7 @@ printf '%s %s %s\n' "$$" "$CODE" "$*" >"$FIFO"
 looks=0
 while [ ! -e "$FIFO-$$" ]; do
     looks=$((looks + 1))
-    [ $looks -lt 1000 ]
+    [ $looks -lt 300 ]
     sleep 0.01
 done
 rm "$FIFO-$$"
