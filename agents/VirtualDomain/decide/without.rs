@@ -81,9 +81,13 @@ fn end(seen: &Observation, process: Process, progress: &Progress<Step>) -> Next<
         _ => false,
     };
     if progress.remaining.is_zero() {
-        let tried = progress.last(|step| is(step, true) || is(step, false));
-        let why = tried.and_then(|tried| tried.failure.as_ref()?.reason.clone());
-        let why = why.map(|why| format!(": {why}")).unwrap_or_default();
+        let refusal = |fits: &dyn Fn(&Step) -> bool| {
+            let why = progress.last(fits)?.failure.as_ref()?.reason.as_ref()?;
+            Some(format!(": {why}"))
+        };
+        let of_libvirt = refusal(&|step| matches!(step, Step::Destroy(_)));
+        let of_process = refusal(&|step| is(step, true) || is(step, false));
+        let why = of_libvirt.into_iter().chain(of_process).collect::<String>();
         return Next::fail(
             ExitCode::Generic,
             format!("Process {} of domain {name} is still there{why}", process.pid),
