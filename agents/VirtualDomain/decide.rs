@@ -10,6 +10,7 @@ mod start;
 mod stop;
 #[cfg(test)]
 mod tests;
+mod unfinished;
 mod upkeep;
 mod without;
 
@@ -33,13 +34,15 @@ use crate::{
 /// One change of the world.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Step {
-    /// Start the domain from its definition file.
+    /// Create the domain from its definition file, standing still where the driver knows that.
     Create {
         /// Its name.
         name: String,
         /// libvirt keeps a memory image of an earlier run, which this start makes stale.
         leaves_memory_image: bool,
     },
+    /// Let the domain run that this start has created.
+    Resume(DomainRef),
     /// Remove a definition that is in the way.
     Undefine(DomainRef),
     /// Make the copy-on-write image, in place of the one that is there if any.
@@ -64,7 +67,7 @@ pub(crate) enum Step {
     AbortSave(DomainRef),
     /// Make the image that a save of this domain has completed the one to start from.
     Seal(String),
-    /// Start the domain from its memory image.
+    /// Create the domain from its memory image, standing still.
     Restore {
         /// Its name.
         name: String,
@@ -97,6 +100,8 @@ pub(crate) enum Step {
     Remember(Identity),
     /// Forget who ran here.
     Forget(String),
+    /// Remember that a start of this domain was given up, and may still be carried out.
+    GiveUp(String),
     /// Look after what is beside the guest.
     Upkeep(Task),
     /// Start the pools and networks that the definition names.
@@ -109,6 +114,7 @@ impl fmt::Display for Step {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Create { name, .. } => write!(out, "start domain {name}"),
+            Self::Resume(domain) => write!(out, "let domain {} run", domain.name),
             Self::Undefine(domain) => {
                 write!(out, "undefine domain {} ({})", domain.name, domain.uuid)
             }
@@ -131,6 +137,9 @@ impl fmt::Display for Step {
             }
             Self::Remember(identity) => write!(out, "remember domain {}", identity.name),
             Self::Forget(name) => write!(out, "forget domain {name}"),
+            Self::GiveUp(name) => {
+                write!(out, "remember that a start of domain {name} was given up")
+            }
             Self::Upkeep(task) => write!(out, "{task}"),
             Self::StartResources(name) => {
                 write!(out, "start the pools and networks of domain {name}")
@@ -233,6 +242,11 @@ fn may_still_start(seen: &Observation, silence: Silence) -> bool {
 fn about_to_start(seen: &Observation, why: &str) -> Next<Step> {
     let name = seen.name();
     Next::fail(ExitCode::Generic, format!("{why}; it may still be about to start domain {name}"))
+}
+
+/// Whether this operation has brought the memory of an earlier one up to date.
+fn has_forgotten(progress: &Progress<Step>) -> bool {
+    progress.tried(|step| matches!(step, Step::Forget(_) | Step::GiveUp(_)))
 }
 
 /// Why it cannot be told who is meant although somebody may have been started here: the definition is there and unusable,

@@ -14,7 +14,7 @@ use duet_ocf::{Action, chain};
 use crate::{
     config::Config,
     definition::Written,
-    memory,
+    memory::{self, Recalled, Unfinished},
     migrate::{self, marked},
     overlay::{self, Overlay},
     process::{self, Processes},
@@ -123,6 +123,8 @@ pub(crate) struct Observation {
     pub(crate) remembered: Option<Identity>,
     /// Why it cannot be told who was started here, although something is remembered.
     pub(crate) unclear: Option<String>,
+    /// The latest start here, where it was not seen to succeed.
+    pub(crate) unfinished: Option<Unfinished>,
     /// What libvirt says.
     pub(crate) libvirt: Answer,
     /// What the process table says where libvirt says nothing.
@@ -182,10 +184,17 @@ pub(crate) fn look(
         let spent = clock::now().saturating_sub(began);
         limit.min(remaining.saturating_sub(spent)).max(LEAST)
     };
-    let (remembered, unclear) = match memory::recall(config) {
-        Ok(remembered) => (remembered, None),
-        Err(why) => (None, Some(why)),
-    };
+    let (mut remembered, mut unclear, mut unfinished) = (None, None, None);
+    match memory::recall(config) {
+        Ok(Recalled::Nobody) => {}
+        Ok(Recalled::Ran(identity)) => remembered = Some(identity),
+        Ok(Recalled::Unfinished(start)) => {
+            unfinished = Some(start);
+            // Whom a stop has given up, it has seen not to be there.
+            unclear = (start == Unfinished::Begun).then(|| memory::BEGUN.to_owned());
+        }
+        Err(why) => unclear = Some(why),
+    }
     let path = &config.definition;
     let mut read = None;
     // Who is remembered is asked for first; where that one runs, the definition matters to nobody.
@@ -252,6 +261,7 @@ pub(crate) fn look(
         document,
         remembered,
         unclear,
+        unfinished,
         libvirt,
         processes,
         upkeep,

@@ -9,7 +9,7 @@ use duet_ocf::{ExitCode, Next, Progress, Request};
 
 use crate::{
     config::Config,
-    decide::{Step, budget, nobody_known, unanswered},
+    decide::{Step, budget, nobody_known, unanswered, unfinished::left_over},
     migrate::{self, Job, Plan, Sight, Target, options::OnTimeout},
     observe::{Answer, Document, Domain, Observation},
 };
@@ -70,6 +70,9 @@ fn before(
         },
     };
     let name = &domain.reference.name;
+    if let Some(why) = left_over(config, domain, seen) {
+        return fail(why);
+    }
     if !is_fit(domain.state) {
         return fail(format!("Domain {name} is {}; it is not migrated like this", domain.state));
     }

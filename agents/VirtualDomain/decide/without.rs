@@ -68,7 +68,11 @@ fn was_there(progress: &Progress<Step>) -> bool {
     progress.tried(|step| {
         matches!(
             step,
-            Step::RequestShutdown { .. } | Step::Save { .. } | Step::Destroy(_) | Step::Forget(_)
+            Step::RequestShutdown { .. }
+                | Step::Save { .. }
+                | Step::Destroy(_)
+                | Step::Forget(_)
+                | Step::GiveUp(_)
         )
     })
 }
