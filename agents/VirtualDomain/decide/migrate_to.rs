@@ -268,7 +268,11 @@ fn after(
     };
     match (here, there) {
         (Some(here), Some(Some(there))) if executes(here.state) && executes(there.state) => {
-            fail(format!("it is {} here and {} there", here.state, there.state))
+            fail(format!(
+                "it runs on both nodes, {} here and {} there: each copy has to be stopped before \
+                 it writes over the other's data",
+                here.state, there.state
+            ))
         }
         (here, Some(Some(there)))
             if has_arrived(there.state) && !here.is_some_and(|here| executes(here.state)) =>
