@@ -202,6 +202,10 @@ fn patience(progress: &Progress<Step>) -> Duration {
     (budget(progress) / 2).min(Duration::from_secs(10))
 }
 
+/// How long a guest's way out waits for a libvirt of which there is neither a listener nor a process. One that is being
+/// restarted is back by then; what was stopped by hand or crashed for good is not worth a longer standstill.
+const ABSENT_PATIENCE: Duration = Duration::from_secs(3);
+
 /// libvirt could not be asked: again in a moment, or the end.
 fn unanswered(
     seen: &Observation,
@@ -213,6 +217,10 @@ fn unanswered(
     if is_borne_with(silence, silent, progress) {
         return Next::wait(Duration::from_secs(1), "libvirt to be reachable");
     }
+    cannot_tell(seen, why)
+}
+
+fn cannot_tell(seen: &Observation, why: &str) -> Next<Step> {
     let name = seen.name();
     let and = match &seen.processes {
         Processes::CouldNotLook(and) => format!("; {and}"),
@@ -226,13 +234,23 @@ fn is_borne_with(silence: Silence, silent: Duration, progress: &Progress<Step>) 
     silence.may_pass() && silent < patience(progress) && !progress.remaining.is_zero()
 }
 
+/// The same on the way down or away, where every second of waiting is one more until the guest is up elsewhere.
+fn is_borne_with_on_the_way_out(
+    silence: Silence,
+    silent: Duration,
+    progress: &Progress<Step>,
+) -> bool {
+    let is_absent = silence == Silence::Nobody && silent >= ABSENT_PATIENCE;
+    is_borne_with(silence, silent, progress) && !is_absent
+}
+
 /// Whether a libvirt that does not answer may yet carry out a start that was given up while it had the request. It
 /// cannot where nobody listens; a domain that is remembered has been seen running since the latest start; and where no start
 /// was begun, none is to come: a node whose libvirt hangs has other guests, and is not to be fenced for this one.
 fn may_still_start(seen: &Observation, silence: Silence) -> bool {
     seen.remembered.is_none()
         && match silence {
-            Silence::Nobody => false,
+            Silence::Nobody | Silence::NotNow => false,
             Silence::Frozen | Silence::WentAway => seen.unclear.is_some(),
             // It is there, and its own words are the answer.
             Silence::Refuses => true,

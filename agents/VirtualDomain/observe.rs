@@ -67,6 +67,8 @@ pub(crate) struct Domain {
 pub(crate) enum Silence {
     /// Nobody listens: there is no daemon that could do anything later.
     Nobody,
+    /// Nobody listens, and a daemon is there, coming or going. Looked for on the way down or away only.
+    NotNow,
     /// It went away under the question.
     WentAway,
     /// It takes the question and does not answer in time.
@@ -87,7 +89,7 @@ impl Silence {
 
     /// Whether asking again soon may help.
     pub(crate) fn may_pass(self) -> bool {
-        matches!(self, Self::Nobody | Self::WentAway)
+        matches!(self, Self::Nobody | Self::NotNow | Self::WentAway)
     }
 }
 
@@ -230,7 +232,10 @@ pub(crate) fn look(
         };
         let answer = ask(config, &mut next, action == Action::Start, left(), &mut snapshot);
         answer.unwrap_or_else(|error| {
-            let silence = Silence::of(&error);
+            let mut silence = Silence::of(&error);
+            if silence == Silence::Nobody && process::may_come_back(config.driver, action) {
+                silence = Silence::NotNow;
+            }
             let why = chain(&error);
             (Answer::None { silence, why, silent: Duration::ZERO }, None)
         })

@@ -9,7 +9,10 @@ use duet_ocf::{ExitCode, Next, Progress, Request};
 
 use crate::{
     config::Config,
-    decide::{Step, budget, nobody_known, unanswered, unfinished::left_over},
+    decide::{
+        Step, budget, cannot_tell, is_borne_with_on_the_way_out, nobody_known, unanswered,
+        unfinished::left_over,
+    },
     migrate::{self, Job, Plan, Sight, Target, options::OnTimeout},
     observe::{Answer, Document, Domain, Observation},
 };
@@ -62,7 +65,10 @@ fn before(
             };
         }
         Answer::None { why, silence, silent } => {
-            return unanswered(seen, why, *silence, *silent, progress);
+            if is_borne_with_on_the_way_out(*silence, *silent, progress) {
+                return unanswered(seen, why, *silence, *silent, progress);
+            }
+            return cannot_tell(seen, why);
         }
         Answer::Known { ours, .. } => match ours.as_ref().filter(|domain| domain.is_active()) {
             Some(domain) => domain,

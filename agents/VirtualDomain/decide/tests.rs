@@ -19,8 +19,8 @@ use duet_ocf::{Applied, Environment, Outcome};
 const OURS: [u8; 16] = [1; 16];
 const OTHER: [u8; 16] = [2; 16];
 const WHY: &str = "Could not reach libvirt";
-const SILENCES: [Silence; 4] =
-    [Silence::Nobody, Silence::WentAway, Silence::Frozen, Silence::Refuses];
+const SILENCES: [Silence; 5] =
+    [Silence::Nobody, Silence::NotNow, Silence::WentAway, Silence::Frozen, Silence::Refuses];
 const PROCESS: Process = Process { pid: 77, started: 5 };
 
 fn identity_of(name: &str, uuid: Option<[u8; 16]>) -> Identity {

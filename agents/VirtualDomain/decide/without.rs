@@ -9,7 +9,7 @@ use duet_ocf::{ExitCode, Next, Progress};
 use crate::{
     config::Config,
     decide::{
-        Step, about_to_start, is_borne_with, may_still_start,
+        Step, about_to_start, is_borne_with_on_the_way_out, may_still_start,
         stop::{BETWEEN_DESTROYS, POLL, SOON, gone, reserve},
         unanswered,
     },
@@ -32,7 +32,7 @@ pub(super) fn stop(
     progress: &Progress<Step>,
 ) -> Next<Step> {
     let Silent { why, silence, silent } = *libvirt;
-    let may_come_back = is_borne_with(silence, silent, progress);
+    let may_come_back = is_borne_with_on_the_way_out(silence, silent, progress);
     let ended = progress.tried(|step| matches!(step, Step::EndProcess { .. }));
     match &seen.processes {
         Processes::Found(process) => {
