@@ -1,20 +1,18 @@
-//! One step carried out. Invariant: nothing here concludes anything from success; the next look does. A
-//! definition file that lies in libvirt's own directory outlives the removal of the definition.
+//! One step carried out. Invariant: nothing here concludes anything from success; the next look does.
 
-use std::{
-    ffi::OsString,
-    io,
-    os::unix::fs::MetadataExt,
-    path::{Path, PathBuf},
-    time::Duration,
-};
+use std::{io, path::PathBuf, time::Duration};
 
 use duet_host::{Signal, processes::Table};
-use duet_libvirt_rpc::{Code, DomainRef, Driver, Error as LibvirtError, Hypervisor, UndefineFlags};
+use duet_libvirt_rpc::{
+    Code, CreateFlags, DomainRef, Driver, Error as LibvirtError, Hypervisor, UndefineFlags,
+};
 use duet_ocf::{Action, AfterFailure, ExitCode, Turn};
 
 use crate::{config::Config, decide::Step, memory, migrate, observe, overlay, upkeep};
 
+use guard::Guard;
+
+mod guard;
 mod images;
 
 /// What libvirt gets to end a domain, where there is as much.
@@ -101,7 +99,7 @@ pub(crate) fn after_failure(step: &Step, error: &Error) -> AfterFailure {
     let refused = matches!(error, Error::Libvirt { source, .. } if source.fault().is_some());
     match step {
         // libvirt's own no is final; a connection that broke says nothing about the domain.
-        Step::Create { .. } | Step::Undefine(_) if refused => AfterFailure::End,
+        Step::Create { .. } | Step::Resume(_) | Step::Undefine(_) if refused => AfterFailure::End,
         Step::Undefine(_)
         | Step::SetImageAside { .. }
         | Step::MakeOverlay(_)
@@ -118,6 +116,7 @@ pub(crate) fn after_failure(step: &Step, error: &Error) -> AfterFailure {
         // On the way down, what counts is whether the domain is still there; and book-keeping never
         // decides whether a guest runs.
         Step::Create { .. }
+        | Step::Resume(_)
         | Step::RequestShutdown { .. }
         | Step::Destroy(_)
         | Step::Save { .. }
@@ -128,6 +127,7 @@ pub(crate) fn after_failure(step: &Step, error: &Error) -> AfterFailure {
         | Step::EndProcess { .. }
         | Step::Remember(_)
         | Step::Forget(_)
+        | Step::GiveUp(_)
         | Step::Upkeep(_) => AfterFailure::LookAgain,
     }
 }
@@ -147,17 +147,19 @@ pub(crate) fn apply(
             // Whoever is remembered was seen running after the latest start. This one may not be, if libvirt stops
             // answering now and carries it out later: a stop must not take it for over then.
             memory::begin(config).map_err(Error::Begin)?;
-            let domain = observe::connect(config, limit)
-                .and_then(|mut libvirt| {
-                    let domain = libvirt.create(xml.unwrap_or_default());
-                    libvirt.close();
-                    domain
-                })
-                .map_err(failed)?;
+            let (domain, how) = create(config, xml.unwrap_or_default(), limit).map_err(failed)?;
             if *leaves_memory_image {
                 images::warn_of_managed_save(name, turn);
             }
-            turn.info(format!("Started domain {name} ({})", domain.uuid));
+            let uuid = domain.uuid;
+            turn.info(match how {
+                CreateFlags::PAUSED => format!("Created domain {name} ({uuid}), standing still"),
+                _ => format!("Started domain {name} ({uuid})"),
+            });
+        }
+        Step::Resume(domain) => {
+            with(config, limit, |libvirt| libvirt.resume(domain)).map_err(failed)?;
+            turn.info(format!("Started domain {} ({})", domain.name, domain.uuid));
         }
         Step::Undefine(domain) => {
             let guard = Guard::protect(&config.definition)?;
@@ -224,6 +226,7 @@ pub(crate) fn apply(
         }
         Step::Forget(_) => memory::forget(&config.memory)
             .map_err(|source| Error::Forget { path: config.memory.clone(), source })?,
+        Step::GiveUp(_) => memory::give_up(config)?,
         Step::Upkeep(task) => upkeep::apply(config, task, turn)?,
     }
     Ok(())
@@ -240,6 +243,40 @@ fn with(
     result
 }
 
+/// Standing still, so that an order which waits in libvirtd for longer than anybody waits for it makes no guest run. The
+/// driver of containers does not know the flag; of drivers that nobody has tried, libvirt's refusal tells.
+fn create(
+    config: &Config,
+    xml: &str,
+    limit: Duration,
+) -> Result<(DomainRef, CreateFlags), LibvirtError> {
+    let ways: &[CreateFlags] = match config.driver {
+        Some(Driver::Qemu | Driver::Xen) => &[CreateFlags::PAUSED],
+        Some(Driver::Lxc) => &[CreateFlags::PLAIN],
+        None => &[CreateFlags::PAUSED, CreateFlags::PLAIN],
+    };
+    let mut libvirt = observe::connect(config, limit)?;
+    let result = first_known(ways, |how| Ok((libvirt.create_with(xml, how)?, how)));
+    libvirt.close();
+    result
+}
+
+/// What comes of the first of these `ways` that is no flag which libvirt does not know.
+fn first_known<F: Copy, T>(
+    ways: &[F],
+    mut call: impl FnMut(F) -> Result<T, LibvirtError>,
+) -> Result<T, LibvirtError> {
+    let (last, others) = ways.split_last().expect("there is one");
+    for way in others {
+        match call(*way) {
+            Err(error)
+                if error.fault().is_some_and(|fault| fault.code == Code::InvalidArgument) => {}
+            result => return result,
+        }
+    }
+    call(*last)
+}
+
 /// UEFI variables and TPM state stay, where driver and version know the words for that.
 fn undefine(config: &Config, domain: &DomainRef, limit: Duration) -> Result<(), LibvirtError> {
     let nvram = UndefineFlags::KEEP_NVRAM;
@@ -249,152 +286,7 @@ fn undefine(config: &Config, domain: &DomainRef, limit: Duration) -> Result<(), 
         Some(Driver::Lxc | Driver::Xen) => &[UndefineFlags::PLAIN],
     };
     let mut libvirt = observe::connect(config, limit)?;
-    let mut result = Ok(());
-    for flags in ways {
-        result = libvirt.undefine(domain, *flags);
-        let unknown_flag = result.as_ref().is_err_and(|error| {
-            error.fault().is_some_and(|fault| fault.code == Code::InvalidArgument)
-        });
-        if !unknown_flag {
-            break;
-        }
-    }
+    let result = first_known(ways, |flags| libvirt.undefine(domain, flags));
     libvirt.close();
     result
-}
-
-/// A second name for the definition file while libvirt may delete the first: undefining removes
-/// `/etc/libvirt/qemu/NAME.xml`, and many clusters keep their definitions right there. A crash in between
-/// leaves the second name, never nothing.
-struct Guard {
-    /// Each name, and the second one beside it.
-    names: Vec<(PathBuf, PathBuf)>,
-}
-
-impl Guard {
-    fn protect(definition: &Path) -> Result<Self, Error> {
-        let failed = |source| Error::Protect { path: definition.to_owned(), source };
-        // Where the name given is a symbolic link, libvirt's own name may be the link or what it leads to.
-        let real = std::fs::canonicalize(definition).map_err(failed)?;
-        let mut given = vec![definition.to_owned()];
-        if real != definition {
-            given.push(real);
-        }
-        let mut guard = Self { names: Vec::new() };
-        for name in given {
-            let mut second = OsString::from(&name);
-            second.push(".kept-by-cluster");
-            let second = PathBuf::from(second);
-            memory::forget(&second).map_err(failed)?;
-            second_name(&name, &second).map_err(failed)?;
-            guard.names.push((name, second));
-        }
-        Ok(guard)
-    }
-
-    fn release(self) -> Result<(), Error> {
-        for (name, second) in self.names {
-            let done = if name.symlink_metadata().is_ok() {
-                memory::forget(&second)
-            } else {
-                std::fs::rename(&second, &name)
-            };
-            done.map_err(|source| Error::Protect { path: name, source })?;
-        }
-        Ok(())
-    }
-}
-
-/// Links the link, not what it leads to. A copy, where the file system has no second names.
-fn second_name(name: &Path, second: &Path) -> io::Result<()> {
-    let linked = std::fs::hard_link(name, second);
-    let Err(error) = linked else { return Ok(()) };
-    // EPERM, EOPNOTSUPP, ENOSYS: FAT, some FUSE and network file systems; EMLINK: too many already.
-    let has_none = matches!(
-        error.kind(),
-        io::ErrorKind::PermissionDenied | io::ErrorKind::Unsupported | io::ErrorKind::TooManyLinks
-    );
-    if has_none { copy(name, second) } else { Err(error) }
-}
-
-/// With mode and owner, written out before libvirt may delete the first.
-fn copy(name: &Path, second: &Path) -> io::Result<()> {
-    let about = name.symlink_metadata()?;
-    if about.is_symlink() {
-        return std::os::unix::fs::symlink(std::fs::read_link(name)?, second);
-    }
-    std::fs::copy(name, second)?;
-    std::os::unix::fs::chown(second, Some(about.uid()), Some(about.gid()))?;
-    std::fs::OpenOptions::new().read(true).open(second)?.sync_all()
-}
-
-#[cfg(test)]
-mod tests {
-    #![allow(clippy::disallowed_methods, reason = "tests of what happens to files")]
-
-    use super::*;
-    use std::{fs, os::unix::fs::symlink};
-
-    fn names(directory: &Path) -> Vec<String> {
-        let mut names: Vec<_> = fs::read_dir(directory)
-            .unwrap()
-            .map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned())
-            .collect();
-        names.sort();
-        names
-    }
-
-    #[test]
-    fn whichever_name_libvirt_deletes_the_definition_is_still_there() {
-        for victim in ["link.xml", "real.xml", "neither"] {
-            let directory = tempfile::tempdir().unwrap();
-            let (link, real) =
-                (directory.path().join("link.xml"), directory.path().join("real.xml"));
-            fs::write(&real, "<domain/>").unwrap();
-            symlink(&real, &link).unwrap();
-            let guard = Guard::protect(&link).unwrap();
-            let _ = fs::remove_file(directory.path().join(victim));
-            guard.release().unwrap();
-            assert_eq!(names(directory.path()), ["link.xml", "real.xml"], "{victim}");
-            assert_eq!(fs::read_to_string(&link).unwrap(), "<domain/>", "{victim}");
-            assert!(link.symlink_metadata().unwrap().is_symlink(), "{victim}");
-        }
-    }
-
-    #[test]
-    fn a_copy_is_as_good_as_a_second_name() {
-        use std::os::unix::fs::PermissionsExt;
-        let directory = tempfile::tempdir().unwrap();
-        let (name, second) = (directory.path().join("a"), directory.path().join("b"));
-        fs::write(&name, "<domain/>").unwrap();
-        fs::set_permissions(&name, fs::Permissions::from_mode(0o640)).unwrap();
-        copy(&name, &second).unwrap();
-        assert_eq!(fs::read_to_string(&second).unwrap(), "<domain/>");
-        assert_eq!(fs::metadata(&second).unwrap().mode() & 0o7777, 0o640);
-        let link = directory.path().join("link");
-        symlink("a", &link).unwrap();
-        fs::remove_file(&second).unwrap();
-        copy(&link, &second).unwrap();
-        assert_eq!(fs::read_link(&second).unwrap(), Path::new("a"));
-        assert!(copy(&directory.path().join("none"), &second).is_err());
-    }
-
-    #[test]
-    fn a_guard_that_was_left_behind_is_replaced() {
-        let directory = tempfile::tempdir().unwrap();
-        let definition = directory.path().join("web.xml");
-        fs::write(&definition, "new").unwrap();
-        fs::write(directory.path().join("web.xml.kept-by-cluster"), "old").unwrap();
-        let guard = Guard::protect(&definition).unwrap();
-        fs::remove_file(&definition).unwrap();
-        guard.release().unwrap();
-        assert_eq!(fs::read_to_string(&definition).unwrap(), "new");
-        assert_eq!(names(directory.path()), ["web.xml"]);
-    }
-
-    #[test]
-    fn nothing_is_undefined_when_the_definition_cannot_be_protected() {
-        let directory = tempfile::tempdir().unwrap();
-        assert!(Guard::protect(&directory.path().join("none.xml")).is_err());
-    }
 }

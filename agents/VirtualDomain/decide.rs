@@ -10,6 +10,7 @@ mod start;
 mod stop;
 #[cfg(test)]
 mod tests;
+mod unfinished;
 mod upkeep;
 mod without;
 
@@ -33,13 +34,15 @@ use crate::{
 /// One change of the world.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Step {
-    /// Start the domain from its definition file.
+    /// Create the domain from its definition file, standing still where the driver knows that.
     Create {
         /// Its name.
         name: String,
         /// libvirt keeps a memory image of an earlier run, which this start makes stale.
         leaves_memory_image: bool,
     },
+    /// Let the domain run that this start has created.
+    Resume(DomainRef),
     /// Remove a definition that is in the way.
     Undefine(DomainRef),
     /// Make the copy-on-write image, in place of the one that is there if any.
@@ -64,7 +67,7 @@ pub(crate) enum Step {
     AbortSave(DomainRef),
     /// Make the image that a save of this domain has completed the one to start from.
     Seal(String),
-    /// Start the domain from its memory image.
+    /// Create the domain from its memory image, standing still.
     Restore {
         /// Its name.
         name: String,
@@ -97,6 +100,8 @@ pub(crate) enum Step {
     Remember(Identity),
     /// Forget who ran here.
     Forget(String),
+    /// Remember that a start of this domain was given up, and may still be carried out.
+    GiveUp(String),
     /// Look after what is beside the guest.
     Upkeep(Task),
     /// Start the pools and networks that the definition names.
@@ -109,6 +114,7 @@ impl fmt::Display for Step {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Create { name, .. } => write!(out, "start domain {name}"),
+            Self::Resume(domain) => write!(out, "let domain {} run", domain.name),
             Self::Undefine(domain) => {
                 write!(out, "undefine domain {} ({})", domain.name, domain.uuid)
             }
@@ -131,6 +137,9 @@ impl fmt::Display for Step {
             }
             Self::Remember(identity) => write!(out, "remember domain {}", identity.name),
             Self::Forget(name) => write!(out, "forget domain {name}"),
+            Self::GiveUp(name) => {
+                write!(out, "remember that a start of domain {name} was given up")
+            }
             Self::Upkeep(task) => write!(out, "{task}"),
             Self::StartResources(name) => {
                 write!(out, "start the pools and networks of domain {name}")
@@ -193,6 +202,10 @@ fn patience(progress: &Progress<Step>) -> Duration {
     (budget(progress) / 2).min(Duration::from_secs(10))
 }
 
+/// How long a guest's way out waits for a libvirt of which there is neither a listener nor a process. One that is being
+/// restarted is back by then; what was stopped by hand or crashed for good is not worth a longer standstill.
+const ABSENT_PATIENCE: Duration = Duration::from_secs(3);
+
 /// libvirt could not be asked: again in a moment, or the end.
 fn unanswered(
     seen: &Observation,
@@ -204,6 +217,10 @@ fn unanswered(
     if is_borne_with(silence, silent, progress) {
         return Next::wait(Duration::from_secs(1), "libvirt to be reachable");
     }
+    cannot_tell(seen, why)
+}
+
+fn cannot_tell(seen: &Observation, why: &str) -> Next<Step> {
     let name = seen.name();
     let and = match &seen.processes {
         Processes::CouldNotLook(and) => format!("; {and}"),
@@ -217,13 +234,23 @@ fn is_borne_with(silence: Silence, silent: Duration, progress: &Progress<Step>) 
     silence.may_pass() && silent < patience(progress) && !progress.remaining.is_zero()
 }
 
+/// The same on the way down or away, where every second of waiting is one more until the guest is up elsewhere.
+fn is_borne_with_on_the_way_out(
+    silence: Silence,
+    silent: Duration,
+    progress: &Progress<Step>,
+) -> bool {
+    let is_absent = silence == Silence::Nobody && silent >= ABSENT_PATIENCE;
+    is_borne_with(silence, silent, progress) && !is_absent
+}
+
 /// Whether a libvirt that does not answer may yet carry out a start that was given up while it had the request. It
 /// cannot where nobody listens; a domain that is remembered has been seen running since the latest start; and where no start
 /// was begun, none is to come: a node whose libvirt hangs has other guests, and is not to be fenced for this one.
 fn may_still_start(seen: &Observation, silence: Silence) -> bool {
     seen.remembered.is_none()
         && match silence {
-            Silence::Nobody => false,
+            Silence::Nobody | Silence::NotNow => false,
             Silence::Frozen | Silence::WentAway => seen.unclear.is_some(),
             // It is there, and its own words are the answer.
             Silence::Refuses => true,
@@ -233,6 +260,11 @@ fn may_still_start(seen: &Observation, silence: Silence) -> bool {
 fn about_to_start(seen: &Observation, why: &str) -> Next<Step> {
     let name = seen.name();
     Next::fail(ExitCode::Generic, format!("{why}; it may still be about to start domain {name}"))
+}
+
+/// Whether this operation has brought the memory of an earlier one up to date.
+fn has_forgotten(progress: &Progress<Step>) -> bool {
+    progress.tried(|step| matches!(step, Step::Forget(_) | Step::GiveUp(_)))
 }
 
 /// Why it cannot be told who is meant although somebody may have been started here: the definition is there and unusable,

@@ -10,30 +10,74 @@ use duet_ocf::chain;
 
 use crate::{config::Config, observe::Identity};
 
-/// What is remembered from the moment on in which libvirt is asked to start the domain.
+/// What is remembered from the moment on in which libvirt is asked to start the domain; the path of the definition
+/// follows.
 const STARTING: &str = "starting\n";
-/// What that means to whoever looks.
+/// What a stop makes of that where libvirt has no such domain: it may still carry the order out.
+const GIVEN_UP: &str = "given up\n";
+/// What the first means to whoever looks.
 pub(crate) const BEGUN: &str = "a start was begun here and not seen to succeed";
 /// A name, a UUID and a path are far shorter.
 const LIMIT: usize = 64 * 1024;
+
+/// The latest start here, where it was not seen to succeed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Unfinished {
+    /// It was begun, and nobody has stopped the domain since.
+    Begun,
+    /// A stop has seen that there is no such domain. libvirt may have had the order all the same, and carry it out later:
+    /// the domain is created standing still, and has to be told from one that a person has paused.
+    GivenUp,
+}
+
+/// What is remembered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Recalled {
+    /// Nothing.
+    Nobody,
+    /// This domain was seen running here.
+    Ran(Identity),
+    /// A start.
+    Unfinished(Unfinished),
+}
 
 /// Who was started here from this definition file. What another file left behind is somebody else: without
 /// a resource's name (a call by hand) all agents share one memory, and a resource can be made anew.
 ///
 /// # Errors
 /// Something is remembered, but not what.
-pub(crate) fn recall(config: &Config) -> Result<Option<Identity>, String> {
-    match file::read_private(&config.memory, LIMIT) {
-        Ok(text) => match parse(&text) {
-            Some((identity, definition)) => {
-                Ok((definition == config.definition.to_string_lossy()).then_some(identity))
-            }
-            None if text == STARTING => Err(BEGUN.to_owned()),
-            None => Err(format!("{} is damaged", config.memory.display())),
-        },
-        Err(error) if error.is_missing_file() => Ok(None),
-        Err(error) => Err(chain(&error)),
-    }
+pub(crate) fn recall(config: &Config) -> Result<Recalled, String> {
+    let text = match file::read_private(&config.memory, LIMIT) {
+        Ok(text) => text,
+        Err(error) if error.is_missing_file() => return Ok(Recalled::Nobody),
+        Err(error) => return Err(chain(&error)),
+    };
+    let is_ours = |definition: &str| definition == config.definition.to_string_lossy();
+    let recalled = match (parse(&text), of_start(&text)) {
+        (Some((identity, definition)), _) if is_ours(definition) => Recalled::Ran(identity),
+        (None, Some((unfinished, definition))) if is_ours(definition) => {
+            Recalled::Unfinished(unfinished)
+        }
+        // Whose does not matter: it may still come.
+        (None, Some((Unfinished::Begun, _))) => return Err(BEGUN.to_owned()),
+        (Some(_), _) | (None, Some((Unfinished::GivenUp, _))) => Recalled::Nobody,
+        (None, None) => return Err(format!("{} is damaged", config.memory.display())),
+    };
+    Ok(recalled)
+}
+
+/// What has become of a start, and from which definition it was.
+fn of_start(text: &str) -> Option<(Unfinished, &str)> {
+    let (unfinished, rest) = match text.strip_prefix(STARTING) {
+        Some(rest) => (Unfinished::Begun, rest),
+        None => (Unfinished::GivenUp, text.strip_prefix(GIVEN_UP)?),
+    };
+    let definition = rest.strip_prefix("config=")?.strip_suffix('\n')?;
+    (!definition.is_empty()).then_some((unfinished, definition))
+}
+
+fn render_start(word: &str, definition: &str) -> String {
+    format!("{word}config={definition}\n")
 }
 
 /// The UUID in somebody else's memory, if that is one. What was started from this very definition is ours, by hand or
@@ -59,7 +103,12 @@ pub(crate) fn keep(config: &Config, identity: &Identity) -> Result<(), duet_host
 /// # Errors
 /// That could not be written: then nothing must be started.
 pub(crate) fn begin(config: &Config) -> Result<(), duet_host::Error> {
-    write(&config.memory, STARTING)
+    write(&config.memory, &render_start(STARTING, &config.definition.to_string_lossy()))
+}
+
+/// Remembers, in place of a start that was begun, that a stop has given it up.
+pub(crate) fn give_up(config: &Config) -> Result<(), duet_host::Error> {
+    write(&config.memory, &render_start(GIVEN_UP, &config.definition.to_string_lossy()))
 }
 
 /// Writes what is ours alone to read and to write. The directory is there on every node with resource agents, and made
@@ -125,6 +174,22 @@ mod tests {
         fn any_other_text_is_nobody(text in ".{0,60}") {
             prop_assert_eq!(parse(&text), None);
         }
+    }
+
+    #[test]
+    fn a_start_is_recalled_with_the_definition_that_it_was_from() {
+        for (word, unfinished) in [(STARTING, Unfinished::Begun), (GIVEN_UP, Unfinished::GivenUp)] {
+            for path in ["/srv/web.xml", "/srv/two\nlines.xml"] {
+                let text = render_start(word, path);
+                assert_eq!(of_start(&text), Some((unfinished, path)));
+                assert_eq!(parse(&text), None);
+                for length in 0..text.len() {
+                    let half = of_start(&text[..length]);
+                    assert!(half.is_none_or(|(_, half)| half != path), "{length}");
+                }
+            }
+        }
+        assert_eq!(of_start("uuid=\nname=web\nconfig=/x\n"), None);
     }
 
     #[test]

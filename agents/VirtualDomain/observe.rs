@@ -14,7 +14,7 @@ use duet_ocf::{Action, chain};
 use crate::{
     config::Config,
     definition::Written,
-    memory,
+    memory::{self, Recalled, Unfinished},
     migrate::{self, marked},
     overlay::{self, Overlay},
     process::{self, Processes},
@@ -67,6 +67,8 @@ pub(crate) struct Domain {
 pub(crate) enum Silence {
     /// Nobody listens: there is no daemon that could do anything later.
     Nobody,
+    /// Nobody listens, and a daemon is there, coming or going. Looked for on the way down or away only.
+    NotNow,
     /// It went away under the question.
     WentAway,
     /// It takes the question and does not answer in time.
@@ -87,7 +89,7 @@ impl Silence {
 
     /// Whether asking again soon may help.
     pub(crate) fn may_pass(self) -> bool {
-        matches!(self, Self::Nobody | Self::WentAway)
+        matches!(self, Self::Nobody | Self::NotNow | Self::WentAway)
     }
 }
 
@@ -123,6 +125,8 @@ pub(crate) struct Observation {
     pub(crate) remembered: Option<Identity>,
     /// Why it cannot be told who was started here, although something is remembered.
     pub(crate) unclear: Option<String>,
+    /// The latest start here, where it was not seen to succeed.
+    pub(crate) unfinished: Option<Unfinished>,
     /// What libvirt says.
     pub(crate) libvirt: Answer,
     /// What the process table says where libvirt says nothing.
@@ -182,10 +186,17 @@ pub(crate) fn look(
         let spent = clock::now().saturating_sub(began);
         limit.min(remaining.saturating_sub(spent)).max(LEAST)
     };
-    let (remembered, unclear) = match memory::recall(config) {
-        Ok(remembered) => (remembered, None),
-        Err(why) => (None, Some(why)),
-    };
+    let (mut remembered, mut unclear, mut unfinished) = (None, None, None);
+    match memory::recall(config) {
+        Ok(Recalled::Nobody) => {}
+        Ok(Recalled::Ran(identity)) => remembered = Some(identity),
+        Ok(Recalled::Unfinished(start)) => {
+            unfinished = Some(start);
+            // Whom a stop has given up, it has seen not to be there.
+            unclear = (start == Unfinished::Begun).then(|| memory::BEGUN.to_owned());
+        }
+        Err(why) => unclear = Some(why),
+    }
     let path = &config.definition;
     let mut read = None;
     // Who is remembered is asked for first; where that one runs, the definition matters to nobody.
@@ -221,7 +232,10 @@ pub(crate) fn look(
         };
         let answer = ask(config, &mut next, action == Action::Start, left(), &mut snapshot);
         answer.unwrap_or_else(|error| {
-            let silence = Silence::of(&error);
+            let mut silence = Silence::of(&error);
+            if silence == Silence::Nobody && process::may_come_back(config.driver, action) {
+                silence = Silence::NotNow;
+            }
             let why = chain(&error);
             (Answer::None { silence, why, silent: Duration::ZERO }, None)
         })
@@ -252,6 +266,7 @@ pub(crate) fn look(
         document,
         remembered,
         unclear,
+        unfinished,
         libvirt,
         processes,
         upkeep,

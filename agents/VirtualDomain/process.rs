@@ -61,6 +61,21 @@ pub(crate) fn look(config: &Config, wanted: &[&Identity], before: Option<Process
     }
 }
 
+/// On the way down or away, whether a daemon that serves `driver` is among the processes, or could not be looked for.
+pub(crate) fn may_come_back(driver: Option<Driver>, action: Action) -> bool {
+    if !matches!(action, Action::Stop | Action::MigrateTo) {
+        return false;
+    }
+    let own = match driver {
+        Some(Driver::Qemu) => "virtqemud",
+        Some(Driver::Lxc) => "virtlxcd",
+        Some(Driver::Xen) => "virtxend",
+        None => return true,
+    };
+    let found = Table::default().find(|seen| [own, "libvirtd"].contains(&seen.name.as_str()));
+    found.map_or(true, |daemon| daemon.is_some())
+}
+
 fn find<P: Iterator<Item = u32>>(
     table: &Table,
     driver: Driver,

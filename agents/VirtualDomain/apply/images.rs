@@ -71,12 +71,12 @@ fn carry_out(
             // As before a creation: who is remembered was seen running after the latest start.
             memory::begin(config).map_err(Error::Begin)?;
             let file = snapshot.take(name, turn.deadline()).map_err(image)?;
-            with(config, turn.remaining(), |libvirt| libvirt.restore(&file, SaveFlags::RUNNING))
+            with(config, turn.remaining(), |libvirt| libvirt.restore(&file, SaveFlags::PAUSED))
                 .map_err(failed)?;
             if *leaves_memory_image {
                 warn_of_managed_save(name, turn);
             }
-            turn.info(format!("Restored domain {name} from its memory image"));
+            turn.info(format!("Restored domain {name} from its memory image, standing still"));
         }
         Step::SetImageAside { name, role, why } => {
             let from = snapshot.file(name, *role);
@@ -90,6 +90,7 @@ fn carry_out(
         }
         Step::RemoveImage(name) => snapshot.remove(name, turn.deadline()).map_err(image)?,
         Step::Create { .. }
+        | Step::Resume(_)
         | Step::Undefine(_)
         | Step::MakeOverlay(_)
         | Step::RequestShutdown { .. }
@@ -97,6 +98,7 @@ fn carry_out(
         | Step::EndProcess { .. }
         | Step::Remember(_)
         | Step::Forget(_)
+        | Step::GiveUp(_)
         | Step::Upkeep(_)
         | Step::StartResources(_)
         | Step::Migration(_) => {}

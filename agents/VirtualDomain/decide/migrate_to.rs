@@ -9,7 +9,10 @@ use duet_ocf::{ExitCode, Next, Progress, Request};
 
 use crate::{
     config::Config,
-    decide::{Step, budget, nobody_known, unanswered},
+    decide::{
+        Step, budget, cannot_tell, is_borne_with_on_the_way_out, nobody_known, unanswered,
+        unfinished::left_over,
+    },
     migrate::{self, Job, Plan, Sight, Target, options::OnTimeout},
     observe::{Answer, Document, Domain, Observation},
 };
@@ -62,7 +65,10 @@ fn before(
             };
         }
         Answer::None { why, silence, silent } => {
-            return unanswered(seen, why, *silence, *silent, progress);
+            if is_borne_with_on_the_way_out(*silence, *silent, progress) {
+                return unanswered(seen, why, *silence, *silent, progress);
+            }
+            return cannot_tell(seen, why);
         }
         Answer::Known { ours, .. } => match ours.as_ref().filter(|domain| domain.is_active()) {
             Some(domain) => domain,
@@ -70,6 +76,9 @@ fn before(
         },
     };
     let name = &domain.reference.name;
+    if let Some(why) = left_over(config, domain, seen) {
+        return fail(why);
+    }
     if !is_fit(domain.state) {
         return fail(format!("Domain {name} is {}; it is not migrated like this", domain.state));
     }
@@ -265,7 +274,11 @@ fn after(
     };
     match (here, there) {
         (Some(here), Some(Some(there))) if executes(here.state) && executes(there.state) => {
-            fail(format!("it is {} here and {} there", here.state, there.state))
+            fail(format!(
+                "it runs on both nodes, {} here and {} there: each copy has to be stopped before \
+                 it writes over the other's data",
+                here.state, there.state
+            ))
         }
         (here, Some(Some(there)))
             if has_arrived(there.state) && !here.is_some_and(|here| executes(here.state)) =>

@@ -11,7 +11,7 @@ use crate::{
     config::Config,
     decide::{
         Step, about_to_start, is_borne_with, may_still_start, nobody_known, patience, unanswered,
-        upkeep, well,
+        unfinished::left_over, upkeep, well,
     },
     observe::{Answer, Document, Observation, Silence},
     process::Processes,
@@ -43,6 +43,9 @@ pub(super) fn monitor(
             return not_running(format!("Domain {name} is not running: libvirt does not know it"));
         }
     };
+    if let Some(why) = left_over(config, domain, seen) {
+        return Next::fail(ExitCode::Generic, why);
+    }
     // Not always the definition's name: that may have been edited since.
     let name = &domain.reference.name;
     match health(domain.state, config.paused_by_error) {

@@ -177,6 +177,7 @@ pub(super) fn to_seal(seen: &Observation, progress: &Progress<Step>) -> Option<S
             | Step::EndProcess { .. }
             | Step::Seal(_) => return None,
             Step::Create { .. }
+            | Step::Resume(_)
             | Step::Undefine(_)
             | Step::MakeOverlay(_)
             | Step::Restore { .. }
@@ -184,6 +185,7 @@ pub(super) fn to_seal(seen: &Observation, progress: &Progress<Step>) -> Option<S
             | Step::RemoveImage(_)
             | Step::Remember(_)
             | Step::Forget(_)
+            | Step::GiveUp(_)
             | Step::Upkeep(_)
             | Step::StartResources(_)
             | Step::Migration(_) => {}

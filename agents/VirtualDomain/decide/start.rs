@@ -8,7 +8,7 @@ use duet_ocf::{ExitCode, Next, Progress};
 
 use crate::{
     config::Config,
-    decide::{Step, lacks_csync2, snapshot, stop::SOON, unanswered, upkeep},
+    decide::{Step, lacks_csync2, snapshot, stop::SOON, unanswered, unfinished, upkeep},
     observe::{Answer, Document, Domain, Identity, Observation},
     overlay::Overlay,
 };
@@ -103,6 +103,9 @@ fn active(
     progress: &Progress<Step>,
 ) -> Next<Step> {
     let name = &domain.reference.name;
+    if let Some(next) = unfinished::go_on(config, domain, seen, progress) {
+        return next;
+    }
     // Its QEMU is there, and may still fail before the guest runs.
     if domain.state == State::Paused(PausedReason::StartingUp) {
         return Next::wait(SOON, format!("domain {name} to have started"));

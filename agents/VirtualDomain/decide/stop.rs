@@ -11,12 +11,13 @@ use duet_ocf::{ExitCode, Next, Progress};
 use crate::{
     config::Config,
     decide::{
-        Step, budget, nobody_known,
+        Step, budget, has_forgotten, nobody_known,
         snapshot::{self, Save},
+        unfinished::left_over,
         upkeep,
         without::{self, Silent},
     },
-    observe::{Answer, Domain, Observation},
+    observe::{Answer, Domain, Observation, Silence},
 };
 
 /// What libvirt may need to end a domain: it waits 10 s between TERM and KILL, then releases the devices.
@@ -48,7 +49,7 @@ pub(super) fn stop(config: &Config, seen: &Observation, progress: &Progress<Step
             );
         }
         // It was seen gone by the memory that has been removed since.
-        Answer::NotAsked if progress.tried(|step| matches!(step, Step::Forget(_))) => {
+        Answer::NotAsked if has_forgotten(progress) => {
             return gone(seen, progress);
         }
         Answer::NotAsked => match nobody_known(seen) {
@@ -65,6 +66,10 @@ pub(super) fn stop(config: &Config, seen: &Observation, progress: &Progress<Step
     };
     if progress.remaining.is_zero() {
         return still_there(domain, progress);
+    }
+    // It hears no request. Its definition may be older than the file, and its memory older than the disks.
+    if left_over(config, domain, seen).is_some() {
+        return end(&domain.reference, progress);
     }
     if let Some(step) = upkeep::save_first(config, &domain.reference, reserve(progress), progress) {
         return Next::Do(step);
@@ -157,15 +162,19 @@ pub(super) fn gone(seen: &Observation, progress: &Progress<Step>) -> Next<Step> 
     if let Some(step) = snapshot::to_seal(seen, progress) {
         return Next::Do(step);
     }
-    let tried = progress.tried(|step| matches!(step, Step::Forget(_)));
     let is_remembered = seen.remembered.is_some() || seen.unclear.is_some();
     // Book-keeping that time does not allow any more is no reason to fence a node.
-    if is_remembered && !tried && !progress.remaining.is_zero() {
-        let name = seen.remembered.as_ref().map_or_else(|| seen.name(), |identity| &identity.name);
-        Next::Do(Step::Forget(name.to_owned()))
-    } else {
-        Next::success()
+    if !is_remembered || has_forgotten(progress) || progress.remaining.is_zero() {
+        return Next::success();
     }
+    let name = seen.remembered.as_ref().map_or_else(|| seen.name(), |identity| &identity.name);
+    // libvirt answers some questions ahead of orders that wait: only its end is the end of those.
+    let ended = matches!(seen.libvirt, Answer::None { silence: Silence::Nobody, .. });
+    Next::Do(if seen.unfinished.is_some() && !ended {
+        Step::GiveUp(name.to_owned())
+    } else {
+        Step::Forget(name.to_owned())
+    })
 }
 
 /// Whether it asks this domain. What was done to the remembered one says nothing about the one that
@@ -183,7 +192,7 @@ fn between_destroys(progress: &Progress<Step>) -> Duration {
     BETWEEN_DESTROYS.min(progress.remaining / 2)
 }
 
-fn end(domain: &DomainRef, progress: &Progress<Step>) -> Next<Step> {
+pub(super) fn end(domain: &DomainRef, progress: &Progress<Step>) -> Next<Step> {
     match progress.since(|step| is_destroy(step, domain)) {
         Some(ago) if ago < between_destroys(progress) => {
             Next::wait(SOON, format!("domain {} to be gone", domain.name))

@@ -6,11 +6,12 @@ mod monitor;
 mod snapshot;
 mod start;
 mod stop;
+mod unfinished;
 mod upkeep;
 mod without;
 
 use super::*;
-use crate::{observe::Answer, snapshot::Seen};
+use crate::{memory::Unfinished, observe::Answer, snapshot::Seen};
 use duet_domain::{Health, OnPausedByError, State, health};
 use duet_libvirt_rpc::Driver;
 use duet_ocf::{Applied, Environment, Outcome};
@@ -18,8 +19,8 @@ use duet_ocf::{Applied, Environment, Outcome};
 const OURS: [u8; 16] = [1; 16];
 const OTHER: [u8; 16] = [2; 16];
 const WHY: &str = "Could not reach libvirt";
-const SILENCES: [Silence; 4] =
-    [Silence::Nobody, Silence::WentAway, Silence::Frozen, Silence::Refuses];
+const SILENCES: [Silence; 5] =
+    [Silence::Nobody, Silence::NotNow, Silence::WentAway, Silence::Frozen, Silence::Refuses];
 const PROCESS: Process = Process { pid: 77, started: 5 };
 
 fn identity_of(name: &str, uuid: Option<[u8; 16]>) -> Identity {
@@ -83,6 +84,7 @@ fn seen(libvirt: Answer) -> Observation {
         document: Document::Read(identity.clone()),
         remembered: Some(identity),
         unclear: None,
+        unfinished: None,
         libvirt,
         processes: Processes::NotLooked,
         upkeep: crate::upkeep::Upkeep::default(),
@@ -167,7 +169,12 @@ fn product(check: impl Fn(&Config, &Observation, &Progress<Step>)) {
         Document::Missing("gone".into()),
         Document::NotNeeded,
     ];
-    let memories = [None, Some(identity_of("web", Some(OURS)))];
+    let memories = [
+        (None, None),
+        (Some(identity_of("web", Some(OURS))), None),
+        (None, Some(Unfinished::Begun)),
+        (None, Some(Unfinished::GivenUp)),
+    ];
     let sample = domain(OURS, 1, 1);
     let create = Step::Create { name: "web".into(), leaves_memory_image: false };
     let mut times = Vec::new();
@@ -189,7 +196,7 @@ fn product(check: impl Fn(&Config, &Observation, &Progress<Step>)) {
     ];
     for libvirt in &answers {
         for document in &documents {
-            for remembered in &memories {
+            for (remembered, unfinished) in &memories {
                 // It takes a memory not to need the definition.
                 if *document == Document::NotNeeded && remembered.is_none() {
                     continue;
@@ -197,7 +204,9 @@ fn product(check: impl Fn(&Config, &Observation, &Progress<Step>)) {
                 let mut seen = Observation {
                     document: document.clone(),
                     remembered: remembered.clone(),
-                    unclear: None,
+                    unclear: (*unfinished == Some(Unfinished::Begun))
+                        .then(|| crate::memory::BEGUN.into()),
+                    unfinished: *unfinished,
                     snapshot: Seen::NotAsked,
                     libvirt: libvirt.clone(),
                     processes: Processes::NotLooked,
@@ -251,7 +260,13 @@ fn what_the_last_look_saw_is_not_spoilt_by_book_keeping() {
         product(|config, seen, progress| {
             if progress.remaining.is_zero() {
                 let next = next(config, &request, seen, progress);
-                assert!(!matches!(next, Next::Do(Step::Remember(_) | Step::Forget(_))), "{next:?}");
+                assert!(
+                    !matches!(
+                        next,
+                        Next::Do(Step::Remember(_) | Step::Forget(_) | Step::GiveUp(_))
+                    ),
+                    "{next:?}"
+                );
             }
         });
     }

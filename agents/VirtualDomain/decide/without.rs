@@ -9,7 +9,7 @@ use duet_ocf::{ExitCode, Next, Progress};
 use crate::{
     config::Config,
     decide::{
-        Step, about_to_start, is_borne_with, may_still_start,
+        Step, about_to_start, is_borne_with_on_the_way_out, may_still_start,
         stop::{BETWEEN_DESTROYS, POLL, SOON, gone, reserve},
         unanswered,
     },
@@ -32,7 +32,7 @@ pub(super) fn stop(
     progress: &Progress<Step>,
 ) -> Next<Step> {
     let Silent { why, silence, silent } = *libvirt;
-    let may_come_back = is_borne_with(silence, silent, progress);
+    let may_come_back = is_borne_with_on_the_way_out(silence, silent, progress);
     let ended = progress.tried(|step| matches!(step, Step::EndProcess { .. }));
     match &seen.processes {
         Processes::Found(process) => {
@@ -68,7 +68,11 @@ fn was_there(progress: &Progress<Step>) -> bool {
     progress.tried(|step| {
         matches!(
             step,
-            Step::RequestShutdown { .. } | Step::Save { .. } | Step::Destroy(_) | Step::Forget(_)
+            Step::RequestShutdown { .. }
+                | Step::Save { .. }
+                | Step::Destroy(_)
+                | Step::Forget(_)
+                | Step::GiveUp(_)
         )
     })
 }
@@ -81,9 +85,13 @@ fn end(seen: &Observation, process: Process, progress: &Progress<Step>) -> Next<
         _ => false,
     };
     if progress.remaining.is_zero() {
-        let tried = progress.last(|step| is(step, true) || is(step, false));
-        let why = tried.and_then(|tried| tried.failure.as_ref()?.reason.clone());
-        let why = why.map(|why| format!(": {why}")).unwrap_or_default();
+        let refusal = |fits: &dyn Fn(&Step) -> bool| {
+            let why = progress.last(fits)?.failure.as_ref()?.reason.as_ref()?;
+            Some(format!(": {why}"))
+        };
+        let of_libvirt = refusal(&|step| matches!(step, Step::Destroy(_)));
+        let of_process = refusal(&|step| is(step, true) || is(step, false));
+        let why = of_libvirt.into_iter().chain(of_process).collect::<String>();
         return Next::fail(
             ExitCode::Generic,
             format!("Process {} of domain {name} is still there{why}", process.pid),

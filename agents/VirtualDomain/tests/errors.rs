@@ -8,7 +8,10 @@ mod stage;
 use std::time::Duration;
 
 use duet_fake_tools::{FakeDomain, OnShutdown, World};
-use stage::{OTHER, Stage};
+use stage::{
+    OTHER, Stage,
+    guest::{Guest, Who},
+};
 
 const TEXT: &str = "internal error: 'something' <odd> broke";
 
@@ -45,22 +48,27 @@ fn a_missing_emulator_is_named() {
 
 #[test]
 fn a_stop_or_a_monitor_that_libvirt_refuses_says_so_in_its_words() {
-    // The process table is the machine's: no other test's guest may be taken for this one.
-    let uuid = &format!("{:08x}-0000-4000-8000-00000000e440", std::process::id());
+    // A look that a busy machine makes too late finds the guest's process, which cannot be ended either.
+    let (who, absent) = (Who::new(), Who::new());
+    let mut guest = Guest::of_another_user(&who);
     for code in codes().filter(|code| code % 8 == 3 || *code == 55) {
-        let stubborn =
-            FakeDomain { on_shutdown: OnShutdown::Ignores, ..FakeDomain::running("web", uuid) };
-        let Some(stage) = Stage::with(stubborn) else { return };
-        stage.define("web", Some(uuid));
+        let running = FakeDomain::running(&who.name, &who.uuid);
+        let stubborn = FakeDomain { on_shutdown: OnShutdown::Ignores, ..running };
+        let Some(mut stage) = Stage::with(stubborn) else { return };
+        stage.agent_cannot_kill_others();
+        stage.define(&who.name, Some(&who.uuid));
         stage.libvirt().world().refuse = Some(("destroy", code, TEXT));
         let ran = stage.run_with("stop", &[("CRM_meta_timeout", "700"), ("force_stop", "1")]);
         assert_eq!(ran.code, 1, "destroy, {code}: {ran:?}");
         assert!(ran.reason().contains(TEXT), "destroy, {code}: {ran:?}");
+        stage.define(&absent.name, Some(&absent.uuid));
+        stage.libvirt().world().domains = vec![FakeDomain::running(&absent.name, &absent.uuid)];
         stage.libvirt().world().refuse = Some(("state", code, TEXT));
-        let ran = stage.run_with("monitor", &[("CRM_meta_timeout", "700")]);
+        let ran = stage.run("monitor");
         assert_eq!(ran.code, 1, "state, {code}: {ran:?}");
         assert!(ran.reason().contains(TEXT), "state, {code}: {ran:?}");
     }
+    assert!(guest.runs());
 }
 
 /// Every other way in which a question gets no answer, with a word of its reason.

@@ -5,70 +5,13 @@
 
 mod stage;
 
-use std::{
-    io::Read,
-    os::unix::process::ExitStatusExt,
-    process::{Child, ChildStdin, Command, Stdio},
-    sync::atomic::{AtomicU32, Ordering},
-    time::{Duration, Instant},
-};
+use std::time::Duration;
 
 use duet_fake_tools::{FakeDomain, World};
-use stage::{Ran, Stage};
-
-/// The process table is the machine's, and other tests look at it at the same time: nobody has a name or a UUID twice.
-struct Who {
-    name: String,
-    uuid: String,
-}
-
-impl Who {
-    fn new() -> Self {
-        static COUNT: AtomicU32 = AtomicU32::new(0);
-        let (pid, count) = (std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
-        let time = Instant::now().elapsed().subsec_nanos();
-        let uuid = format!("{pid:08x}-0000-4000-8000-{count:04x}{time:08x}");
-        Self { name: format!("web,{pid}-{count}"), uuid }
-    }
-}
-
-/// A process with the arguments of a QEMU that waits for its standard input to end.
-struct Guest {
-    child: Child,
-    _open: ChildStdin,
-}
-
-impl Guest {
-    fn start(script: &str, name: &str, uuid: &str) -> Self {
-        let name = format!("guest={},debug-threads=on", name.replace(',', ",,"));
-        let mut child = Command::new("/bin/sh")
-            .args(["-c", &format!("{script}; echo; read x"), "qemu-system-x86_64"])
-            .args(["-name", &name, "-S", "-uuid", uuid])
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let open = child.stdin.take().unwrap();
-        child.stdout.take().unwrap().read_exact(&mut [0]).unwrap();
-        Self { child, _open: open }
-    }
-
-    fn runs(&mut self) -> bool {
-        self.child.try_wait().unwrap().is_none()
-    }
-
-    /// The signal that it died of.
-    fn died_of(&mut self) -> Option<i32> {
-        self.child.try_wait().unwrap().and_then(|status| status.signal())
-    }
-}
-
-impl Drop for Guest {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
+use stage::{
+    Ran, Stage,
+    guest::{Guest, Who},
+};
 
 /// No libvirt, and one that accepts and never answers.
 fn stages(who: &Who) -> Option<Vec<Stage>> {
@@ -93,7 +36,7 @@ fn a_guest_that_is_there_runs_and_a_warning_says_how_that_is_known() {
         for ran in [stage.recurring(), stage.run("monitor"), stage.run("status")] {
             assert_eq!(ran.code, 0, "{ran:?}");
             assert!(ran.took < Duration::from_secs(3), "{ran:?}");
-            let pid = format!("process {} is the domain's", guest.child.id());
+            let pid = format!("process {} is the domain's", guest.pid());
             assert!(ran.stderr.contains("WARNING") && ran.stderr.contains(&pid), "{ran:?}");
         }
         assert!(!stage.memory().exists(), "what libvirt did not say is not written down");
@@ -118,7 +61,7 @@ fn a_dead_guest_is_not_running() {
     let who = Who::new();
     let Some(stages) = stages(&who) else { return };
     let mut guest = Guest::start(":", &who.name, &who.uuid);
-    guest.child.kill().unwrap();
+    guest.kill();
     // Dead and not yet asked for by its parent: a zombie.
     std::thread::sleep(Duration::from_millis(100));
     let Some(lived) = Stage::empty() else { return };

@@ -8,7 +8,10 @@ mod stage;
 use std::{os::unix::fs::MetadataExt, time::Duration};
 
 use duet_fake_tools::{FakeDomain, OnShutdown, World};
-use stage::{OTHER, Stage, UUID};
+use stage::{
+    OTHER, Stage, UUID,
+    guest::{Guest, Who},
+};
 
 fn stubborn() -> FakeDomain {
     FakeDomain { on_shutdown: OnShutdown::Ignores, ..FakeDomain::running("web", UUID) }
@@ -195,15 +198,21 @@ fn force_stop_does_not_ask_the_guest() {
 #[test]
 fn a_guest_that_cannot_be_ended_is_never_a_success() {
     let text = "Failed to terminate process 77 with SIGKILL: Device or resource busy";
+    let who = Who::new();
+    let mut guest = Guest::of_another_user(&who);
+    let running = FakeDomain::running(&who.name, &who.uuid);
     let world = World {
-        domains: vec![stubborn()],
+        domains: vec![FakeDomain { on_shutdown: OnShutdown::Ignores, ..running }],
         refuse_destroy: Some((38, text.to_owned())),
         ..World::default()
     };
-    let Some(stage) = Stage::new(world) else { return };
+    let Some(mut stage) = Stage::new(world) else { return };
+    stage.define(&who.name, Some(&who.uuid));
+    stage.agent_cannot_kill_others();
     let ran = stage.run_with("stop", &[("CRM_meta_timeout", "3000")]);
-    assert_eq!(ran.code, 1);
+    assert_eq!(ran.code, 1, "{ran:?}");
     assert!(ran.reason().contains(text), "{ran:?}");
+    assert!(guest.runs());
 }
 
 #[test]

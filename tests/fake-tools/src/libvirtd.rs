@@ -12,7 +12,7 @@ use std::{
     time::Duration,
 };
 
-use duet_domain::{Definition, Uuid};
+use duet_domain::Uuid;
 use duet_libvirt_rpc::{
     DomainRef,
     wire::{Header, Status},
@@ -24,6 +24,7 @@ use crate::{
     scripted::{Scripted, read_frame, reply_to},
 };
 
+mod creations;
 mod images;
 mod procedures;
 
@@ -111,6 +112,12 @@ pub struct World {
     pub domains: Vec<FakeDomain>,
     /// Every call so far, as "name argument".
     pub calls: Vec<String>,
+    /// The flags of every creation and restoration so far.
+    pub create_flags: Vec<u32>,
+    /// Its driver cannot create a domain that stands still, as that of containers.
+    pub no_paused_creation: bool,
+    /// What waits behind hung workers: calls named in `hang_on`, until [`World::carry_out`].
+    pub waiting: Vec<(i32, Vec<u8>)>,
     /// What the next creation is refused with, by code and text.
     pub refuse_create: Option<(i32, String)>,
     /// What every destruction is refused with.
@@ -257,6 +264,7 @@ impl World {
         }
         if self.hang_on == Some(name) {
             self.begin(procedure, &argument);
+            self.waiting.push((procedure, body.to_vec()));
             return Reaction::Silence;
         }
         if let Some((on, times @ 1..)) = &mut self.hang_up_on {
@@ -279,7 +287,10 @@ impl World {
             }
             1 | 2 => Ok(Vec::new()),
             273 => Ok(self.list()),
-            10 => self.create(reader.string().unwrap()),
+            10 => {
+                let xml = reader.string().unwrap();
+                self.create(xml, reader.u32().unwrap())
+            }
             164 | 183 | 184 | 196 | 232 | 233 | 235 | 258 | 350 => {
                 self.newer(procedure, &argument, &mut reader)
             }
@@ -327,6 +338,7 @@ impl World {
             14 => return Ok(domain.description()),
             16 => return Ok(domain.size()),
             24 => return Ok(encoded(domain)),
+            28 => return domain.resume(),
             212 => return Ok(words(&[domain.state, domain.reason])),
             151 => return Ok(words(&[i32::from(domain.persistent)])),
             234 => {
@@ -367,34 +379,5 @@ impl World {
         } else {
             self.domains.remove(at);
         }
-    }
-
-    fn create(&mut self, xml: &str) -> Answer {
-        if let Some(refusal) = self.refuse_create.take() {
-            return Err(refusal);
-        }
-        let definition =
-            Definition::parse(xml.as_bytes()).map_err(|error| (27, error.to_string()))?;
-        let uuid = definition.uuid.unwrap_or(Uuid::from_bytes([0xaa; 16]));
-        if let Some(namesake) = self.domains.iter().find(|d| d.name == definition.name) {
-            if namesake.uuid != uuid {
-                let text = format!(
-                    "operation failed: domain '{}' already exists with uuid {}",
-                    namesake.name, namesake.uuid
-                );
-                return Err((9, text));
-            }
-        }
-        if let Some(domain) = self.domains.iter_mut().find(|d| d.uuid == uuid) {
-            if domain.is_active() {
-                return Err(invalid(&format!("domain '{}' is already active", domain.name)));
-            }
-            (domain.state, domain.reason) = (1, 1);
-            return Ok(encoded(domain));
-        }
-        let domain = FakeDomain::running(&definition.name, &uuid.to_string());
-        let answer = encoded(&domain);
-        self.domains.push(domain);
-        Ok(answer)
     }
 }

@@ -168,7 +168,7 @@ pub(crate) fn pacemaker(nodes: &[Node], kind: Kind, programs: &Programs) -> Stri
              location l-fence-{name} fence-{name} -inf: {name}\n"
         );
     }
-    let migrates = programs.migrates() && kind == Kind::Container;
+    let migrates = kind == Kind::Container;
     text += &guest_resource("vm1", GUEST_FILE, migrates, programs);
     if kind == Kind::Machine {
         let _ = write!(

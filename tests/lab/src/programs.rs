@@ -94,11 +94,6 @@ impl Programs {
         }
     }
 
-    /// Whether the VirtualDomain in use moves running guests; ours says so in its metadata.
-    pub(crate) fn migrates(&self) -> bool {
-        self.ours.get("VirtualDomain") != Some(&true) || ours_migrates()
-    }
-
     pub(crate) fn is_ours(&self, name: &str) -> bool {
         self.ours.get(name) == Some(&true)
     }
@@ -118,11 +113,6 @@ impl Programs {
             .collect();
         words.join(", ")
     }
-}
-
-/// Whether our VirtualDomain advertises live migration.
-pub(crate) fn ours_migrates() -> bool {
-    include_str!("../../../ocf-metadata/VirtualDomain.xml").contains("name=\"migrate_to\"")
 }
 
 /// Whether a choice can be understood, without building anything.

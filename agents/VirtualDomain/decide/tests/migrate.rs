@@ -391,3 +391,20 @@ fn a_stop_ends_what_a_migration_left_without_asking_it() {
         assert_eq!(next, Next::Do(Step::Destroy(left.reference)), "{reason}");
     }
 }
+
+/// Neither copy is the right one to suspend: the source's data may be newer, or the target's. Pacemaker takes a migration
+/// that failed for a guest that may be on either node, and stops it on both.
+#[test]
+fn a_guest_that_runs_on_both_nodes_is_told_so_plainly_and_left_to_pacemaker() {
+    let config = settings("");
+    let running = || domain(OURS, 1, 1);
+    let begun = having(at(60, 58), step(migrate::Step::Begin), 0, None);
+    for job in [Job::Succeeded, Job::Failed(NO.into()), Job::Lost(NO.into())] {
+        for ended_for in [0, 9] {
+            let seen = look(Some(running()), Some(Some(running())), job.clone(), ended_for);
+            let next = to(&config, &seen, &begun);
+            assert_eq!(code(&next), Some(ExitCode::Generic), "{job:?}");
+            assert!(reason(&next).contains("runs on both nodes"), "{next:?}");
+        }
+    }
+}

@@ -6,7 +6,7 @@ use super::*;
 fn may_yet_be_started(seen: &Observation) -> bool {
     let Answer::None { silence, .. } = seen.libvirt else { return false };
     let was_asked = seen.unclear.is_some() || silence == Silence::Refuses;
-    silence != Silence::Nobody && seen.remembered.is_none() && was_asked
+    !matches!(silence, Silence::Nobody | Silence::NotNow) && seen.remembered.is_none() && was_asked
 }
 
 #[test]

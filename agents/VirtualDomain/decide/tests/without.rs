@@ -43,7 +43,8 @@ fn a_stop_ends_the_process_once_libvirt_had_its_chance() {
     let waits = decide(Action::Stop, "0", &early, &at(1, 87));
     assert!(matches!(waits, Next::Wait { .. }), "{waits:?}");
     for (silence, after) in [
-        (Silence::Nobody, 11),
+        (Silence::Nobody, 3),
+        (Silence::NotNow, 11),
         (Silence::WentAway, 11),
         (Silence::Frozen, 9),
         (Silence::Refuses, 0),
@@ -56,6 +57,26 @@ fn a_stop_ends_the_process_once_libvirt_had_its_chance() {
     let config = config(true, OnPausedByError::Fail);
     let forced = next(&config, &request(Action::Stop, "0"), &early, &at(0, 88));
     assert_eq!(forced, Next::Do(end(false)));
+}
+
+/// Standing still costs the guest's users time; one that is only being restarted has a process, or is back by then.
+#[test]
+fn a_libvirt_that_is_not_there_at_all_is_not_waited_for_on_the_way_out() {
+    for (silence, patience) in
+        [(Silence::Nobody, 3), (Silence::NotNow, 10), (Silence::WentAway, 10)]
+    {
+        for after in 0..=11 {
+            let found = silent(silence, after, Processes::Found(PROCESS));
+            let stop = decide(Action::Stop, "0", &found, &at(after, 88 - after));
+            assert_eq!(stop == Next::Do(end(false)), after >= patience, "{silence:?}: {stop:?}");
+            // A guest that is on its way in loses nothing by waiting.
+            let start = decide(Action::Start, "0", &found, &at(after, 88 - after));
+            assert_eq!(matches!(start, Next::Wait { .. }), after < 10, "{silence:?}: {start:?}");
+            let dead = silent(silence, after, Processes::NoneSeen);
+            let monitor = decide(Action::Monitor, "0", &dead, &at(after, 88 - after));
+            assert_eq!(code(&monitor) == Some(ExitCode::NotRunning), after >= 10, "{monitor:?}");
+        }
+    }
 }
 
 /// A process in uninterruptible sleep outlives a KILL; its disk writes may still be on their way.
@@ -126,8 +147,8 @@ fn a_start_that_a_frozen_libvirt_may_still_carry_out_is_not_stopped() {
         let mut dead = silent(silence, 11, Processes::NoneSeen);
         (dead.remembered, dead.unclear) = (None, Some(crate::memory::BEGUN.into()));
         let next = decide(Action::Stop, "0", &dead, &at(81, 0));
-        // Where there is no daemon, nobody remembers the order.
-        let nobody = silence == Silence::Nobody;
+        // Where no daemon listens any more, nobody remembers the order.
+        let nobody = matches!(silence, Silence::Nobody | Silence::NotNow);
         let expected = if nobody { ExitCode::Ok } else { ExitCode::Generic };
         assert_eq!(code(&next), Some(expected), "{silence:?}");
         // Until then, it may come back and say.

@@ -38,6 +38,7 @@ fn seen(ours: Option<observe::Domain>) -> Observation {
         document: observe::Document::NotNeeded,
         remembered: Some(Identity { name: "web".into(), uuid: Some(Uuid::from_bytes([9; 16])) }),
         unclear: None,
+        unfinished: None,
         libvirt: observe::Answer::Known { ours, namesake: None },
         processes: Processes::NotLooked,
         upkeep: Upkeep::default(),

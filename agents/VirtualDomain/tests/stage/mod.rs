@@ -3,6 +3,8 @@
 //! test says "skipped" and why.
 #![allow(clippy::disallowed_methods, clippy::unwrap_used, reason = "test support")]
 
+pub(crate) mod guest;
+
 use std::{
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
@@ -86,6 +88,11 @@ impl Stage {
         let stage = Self { daemon, before: String::new(), after: String::new(), directory };
         stage.define("web", Some(UUID));
         Some(stage)
+    }
+
+    /// Has the agent run without the right to end other users' processes, as if those did not end of a signal.
+    pub(crate) fn agent_cannot_kill_others(&mut self) {
+        self.before = "set -- setpriv --bounding-set=-kill --inh-caps=-kill \"$@\"".to_owned();
     }
 
     /// A file or directory that is there for the stage's life.

@@ -39,7 +39,10 @@ impl World {
         reader: &mut Reader<'_>,
     ) -> Answer {
         match procedure {
-            233 => return self.restore(Path::new(argument)),
+            233 => {
+                let _ = reader.optional_string().unwrap();
+                return self.restore(Path::new(argument), reader.u32().unwrap());
+            }
             235 => {
                 let xml = image(Path::new(argument))?;
                 let mut writer = duet_libvirt_rpc::xdr::Writer::new();
@@ -106,7 +109,8 @@ impl World {
         }
     }
 
-    fn restore(&mut self, from: &Path) -> Answer {
+    fn restore(&mut self, from: &Path, flags: u32) -> Answer {
+        self.create_flags.push(flags);
         let xml = image(from)?;
         let definition = Definition::parse(xml.as_bytes()).unwrap();
         let uuid = definition.uuid.unwrap();
@@ -114,7 +118,10 @@ impl World {
             return Err(invalid(&format!("domain '{}' is already active", definition.name)));
         }
         self.domains.retain(|d| d.uuid != uuid);
-        self.domains.push(FakeDomain::running(&definition.name, &uuid.to_string()).in_state(1, 3));
+        // As libvirt 9.0 has it: what is restored with VIR_DOMAIN_SAVE_PAUSED is "paused (migrating)".
+        let (state, reason) = if flags & 4 == 0 { (1, 3) } else { (3, 2) };
+        let restored = FakeDomain::running(&definition.name, &uuid.to_string());
+        self.domains.push(restored.in_state(state, reason));
         Ok(Vec::new())
     }
 

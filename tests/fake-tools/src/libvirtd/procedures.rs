@@ -13,6 +13,7 @@ pub(super) fn name(procedure: i32) -> &'static str {
         14 => "describe",
         16 => "info",
         23 => "lookup-by-name",
+        28 => "resume",
         24 => "lookup-by-uuid",
         151 => "is-persistent",
         164 => "abort-job",

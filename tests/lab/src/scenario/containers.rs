@@ -11,7 +11,6 @@ use crate::cluster::Cluster;
 use crate::configuration::GUEST_UUID;
 use crate::failure::{Failure, Result};
 use crate::node::SHORT;
-use crate::programs;
 use crate::topology::Topology;
 use duet_oracle::judge::Outcome;
 use std::time::Duration;
@@ -31,12 +30,7 @@ pub(super) fn table() -> Vec<Scenario> {
         bound: Duration::from_secs(240),
         run,
     };
-    let migration = |name, about, run| Scenario {
-        stock: (!programs::ours_migrates())
-            .then_some(("VirtualDomain", "ours does not migrate yet")),
-        ..scenario(name, about, run)
-    };
-    let mut table = vec![
+    vec![
         scenario("start", "from nothing to a guest that writes", start),
         scenario(
             "metadata",
@@ -114,32 +108,32 @@ pub(super) fn table() -> Vec<Scenario> {
                 watch_control,
             )
         },
-        migration(
+        scenario(
             "live-migration",
             "`crm resource move` of a running guest there and back, which must not notice",
             migration::live,
         ),
-        migration(
+        scenario(
             "migration-without-definition",
             "a migration to a node that lacks the guest's configuration",
             migration::without_definition,
         ),
-        migration(
+        scenario(
             "migration-refused",
             "a migration to a node whose libvirt refuses the guest",
             migration::refused,
         ),
-        migration(
+        scenario(
             "migration-not-converging",
             "a migration that can never end, given up in time",
             migration::not_converging,
         ),
-        migration(
+        scenario(
             "migration-agent-killed",
             "the agent is killed half-way through a migration",
             migration::agent_killed,
         ),
-        migration(
+        scenario(
             "migration-target-dies",
             "the target of a migration loses power half-way",
             migration::target_dies,
@@ -148,11 +142,7 @@ pub(super) fn table() -> Vec<Scenario> {
             bound: Duration::from_secs(5),
             ..scenario("_hang", "never ends by itself: shows that the bound does", hang)
         },
-    ];
-    // The stock agent, which stands in for one of ours that does not migrate, fails them: it runs the
-    // guest twice, ends the namesake, and waits until Pacemaker's patience is over.
-    table.retain(|scenario| programs::ours_migrates() || !scenario.name.starts_with("migration-"));
-    table
+    ]
 }
 
 fn start(cluster: &Cluster) -> Result<Story> {

@@ -38,15 +38,10 @@ pub(super) fn cold(cluster: &Cluster) -> Result<Story> {
     let active = cluster.steady()?;
     let other = cluster.other(&active)?.name.clone();
     let node = cluster.lab.node(&active)?;
-    let migrates = cluster.programs.migrates();
-    if migrates {
-        node.sh("crm resource meta vm1 set allow-migrate false", "forbidding migration")?;
-    }
+    node.sh("crm resource meta vm1 set allow-migrate false", "forbidding migration")?;
     let zero = cluster.journal.mark(&format!("crm resource move vm1 {other}"));
     let first = moved(cluster, &active, &other, zero)?;
-    if migrates {
-        node.sh("crm resource meta vm1 set allow-migrate true", "allowing migration")?;
-    }
+    node.sh("crm resource meta vm1 set allow-migrate true", "allowing migration")?;
     claim(boots_since(cluster, zero) == 1, || "it did not boot exactly once".to_owned())?;
     calm.kept(cluster)?;
     Ok(Story::at(zero)
