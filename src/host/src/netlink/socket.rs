@@ -32,7 +32,7 @@ pub(super) struct Socket {
 pub(super) enum Received {
     /// A datagram of this many bytes.
     Datagram(usize),
-    /// Nothing, for now.
+    /// Nothing that is for us, for now.
     Nothing,
     /// Something was lost: our buffer in the kernel was full.
     Lost,
@@ -94,29 +94,28 @@ impl Socket {
 
     /// The next datagram, if there is one already.
     pub(super) fn receive(&self, buffer: &mut [u8]) -> io::Result<Received> {
-        loop {
-            let received = retried(|| {
-                let mut places = [IoSliceMut::new(buffer)];
-                let flags = MsgFlags::MSG_DONTWAIT;
-                recvmsg::<SockaddrStorage>(self.fd.as_raw_fd(), &mut places, None, flags)
-                    .map(|message| (message.bytes, message.flags, message.address))
-            });
-            let (length, flags, sender) = match received {
-                Ok(received) => received,
-                Err(Errno::EAGAIN) => return Ok(Received::Nothing),
-                Err(Errno::ENOBUFS) => return Ok(Received::Lost),
-                Err(errno) => return Err(errno.into()),
-            };
-            if flags.contains(MsgFlags::MSG_TRUNC) {
-                return Err(io::Error::new(io::ErrorKind::InvalidData, "a datagram is too long"));
-            }
-            if self.is_kernel(sender) {
-                return Ok(if length == 0 { Received::Lost } else { Received::Datagram(length) });
-            }
+        let received = retried(|| {
+            let mut places = [IoSliceMut::new(buffer)];
+            let flags = MsgFlags::MSG_DONTWAIT;
+            recvmsg::<SockaddrStorage>(self.fd.as_raw_fd(), &mut places, None, flags)
+                .map(|message| (message.bytes, message.flags, message.address))
+        });
+        let (length, flags, sender) = match received {
+            Ok(received) => received,
+            Err(Errno::EAGAIN) => return Ok(Received::Nothing),
+            Err(Errno::ENOBUFS) => return Ok(Received::Lost),
+            Err(errno) => return Err(errno.into()),
+        };
+        if !self.is_kernel(sender) {
+            return Ok(Received::Nothing);
         }
+        if flags.contains(MsgFlags::MSG_TRUNC) {
+            return Err(io::Error::new(io::ErrorKind::InvalidData, "a datagram is too long"));
+        }
+        Ok(if length == 0 { Received::Lost } else { Received::Datagram(length) })
     }
 
-    /// Anybody may send to a netlink socket; the kernel is number 0.
+    /// Others may send to a netlink socket as well; the kernel is number 0.
     fn is_kernel(&self, sender: Option<SockaddrStorage>) -> bool {
         #[cfg(feature = "stub-kernel")]
         if self.is_stub {

@@ -37,3 +37,36 @@ fn a_datagram_that_does_not_fit_is_no_message() {
     let error = socket.receive(&mut [0; 20]).unwrap_err();
     assert_eq!(error.kind(), io::ErrorKind::InvalidData);
 }
+
+/// Root may send to any netlink socket: what comes from there is not the kernel's word.
+#[test]
+fn what_others_send_is_nothing() {
+    use nix::sys::socket::{MsgFlags, NetlinkAddr, getsockname, sendto};
+    use std::os::fd::AsRawFd;
+    let (ours, stranger) = (Socket::open().unwrap(), Socket::open().unwrap());
+    let address: NetlinkAddr = getsockname(ours.as_fd().as_raw_fd()).unwrap();
+    let lie = drbd::ask_family(1);
+    let sent = sendto(stranger.as_fd().as_raw_fd(), &lie, &address, MsgFlags::empty());
+    if let Err(nix::errno::Errno::EPERM) = sent {
+        println!("skipped: only root can send to another's netlink socket");
+        return;
+    }
+    assert_eq!(sent, Ok(lie.len()));
+    assert!(ours.wait(soon()).unwrap());
+    assert_eq!(ours.receive(&mut [0; BUFFER]).unwrap(), Received::Nothing);
+    // Nor does a flood of it outlast the deadline.
+    let limit = Duration::from_millis(100);
+    let deadline = clock::within(limit);
+    let began = clock::now();
+    let flood = std::thread::spawn(move || {
+        while !deadline.remaining(clock::now()).is_zero() {
+            let flags = MsgFlags::MSG_DONTWAIT;
+            let _ = sendto(stranger.as_fd().as_raw_fd(), &lie, &address, flags);
+        }
+    });
+    let never = |_: &Message<'_>| panic!("a stranger was believed");
+    let end = receive(&ours, &mut [0; BUFFER], "nothing", deadline, never);
+    assert!(matches!(end, Err(Error::TimedOut { .. } | Error::Socket { .. })), "{end:?}");
+    assert!(clock::now().saturating_sub(began) < limit * 50);
+    flood.join().unwrap();
+}
