@@ -116,6 +116,8 @@ pub(crate) struct Known {
     pub(crate) is_held: bool,
     /// Whether the score is written also where it is in place: all but monitors do.
     pub(crate) writes_anew: bool,
+    /// Who was promoted in Pacemaker's eyes when it was asked last.
+    elsewhere: Option<Elsewhere>,
     /// The module's family, and this node's minors.
     generation: Option<Generation>,
     pub(crate) minors: Vec<u32>,
@@ -172,10 +174,14 @@ pub(crate) fn look(
     };
     let described = Record::new(config);
     let node = config.node.as_deref();
-    let elsewhere = if asks_who_is_promoted(config, request, &kernel) {
-        promotion::ask_pacemaker(&config.instance, node, turn.within(turn.remaining() / 2))
-    } else {
+    let elsewhere = if !asks_who_is_promoted(config, request, &kernel) {
         Elsewhere::NotKnown
+    } else if turn.remaining().is_zero() {
+        // There is no time for another answer than the latest.
+        known.elsewhere.unwrap_or(Elsewhere::NotKnown)
+    } else {
+        let deadline = turn.within(turn.remaining() / 2);
+        *known.elsewhere.insert(promotion::ask_pacemaker(&config.instance, node, deadline))
     };
     let missing_nodes = match (&kernel, request.action) {
         (Kernel::Known(facts), Action::Start) => missing_nodes(facts),
@@ -316,7 +322,8 @@ pub(crate) fn module_parameters(config: &Config, turn: &mut Turn<'_>) -> Vec<Str
 /// The device nodes that udev, or whoever makes them here, has not made yet.
 fn missing_nodes(facts: &Facts) -> Vec<PathBuf> {
     use std::os::unix::fs::FileTypeExt;
-    let nodes = facts.volumes.iter().filter_map(|volume| volume.minor).map(drbd::device_node);
+    let minors = facts.volumes.iter().filter_map(|volume| volume.minor);
+    let nodes = minors.map(|minor| drbd::under_root(&format!("dev/drbd{minor}")));
     let is_there =
         |path: &Path| path.metadata().is_ok_and(|about| about.file_type().is_block_device());
     nodes.filter(|path| !is_there(path)).collect()
@@ -327,7 +334,7 @@ fn openers(resource: &str, facts: &Facts) -> Vec<String> {
     if resource.contains('/') || resource.starts_with('.') {
         return Vec::new();
     }
-    let root = drbd::debug_directory().join("resources").join(resource).join("volumes");
+    let root = drbd::under_root("sys/kernel/debug/drbd/resources").join(resource).join("volumes");
     let texts = facts.volumes.iter().filter_map(|volume| {
         let path = root.join(volume.number.to_string()).join("openers");
         file::read_text(&path, 4096).ok()

@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use duet_host::{clock, file};
+use duet_host::{clock, drbd::under_root, file};
 
 use crate::{
     config::{Config, Options},
@@ -21,6 +21,8 @@ pub const LASTS: Duration = Duration::from_secs(60);
 
 /// A record is far shorter.
 const LIMIT: usize = 64 * 1024;
+/// What a machine with very many sockets has of them.
+const SOCKETS: usize = 16 * 1024 * 1024;
 /// The first line; another form would be another number.
 const FORM: &str = "drbd record 1";
 
@@ -65,8 +67,8 @@ impl Mark {
     /// That of this moment; `None` where the attribute daemon is not to be seen.
     #[must_use]
     pub fn now() -> Option<Mark> {
-        let boot = file::read_text(Path::new("/proc/sys/kernel/random/boot_id"), LIMIT).ok()?;
-        let sockets = file::read(Path::new("/proc/net/unix"), 16 * 1024 * 1024).ok()?;
+        let boot = file::read_text(&under_root("proc/sys/kernel/random/boot_id"), LIMIT).ok()?;
+        let sockets = file::read(&under_root("proc/net/unix"), SOCKETS).ok()?;
         let daemon = daemon(&String::from_utf8_lossy(&sockets))?;
         Some(Mark { boot: boot.trim().to_owned(), daemon, at: clock::since_boot() })
     }

@@ -74,10 +74,12 @@ fn tries(
     until: &'static str,
     progress: &Progress<Step>,
 ) -> Next<Step> {
-    if progress.since(is_such).is_some_and(|ago| ago < PAUSE) && !progress.remaining.is_zero() {
+    // One that hung has taken all of the time, and is the reason.
+    let is_over = progress.remaining.is_zero() && progress.tried(is_such);
+    if !is_over && progress.since(is_such).is_some_and(|ago| ago < PAUSE) {
         return Next::wait(PAUSE, until);
     }
-    if progress.count(is_such) < TRIES {
+    if !is_over && progress.count(is_such) < TRIES {
         return Next::Do(step);
     }
     let why = last_failure(is_such, progress);

@@ -204,20 +204,9 @@ impl AsFd for Stream {
     }
 }
 
-/// `/dev/drbdN`.
+/// A file of the kernel's or of its devices', by its path below `/`.
 #[must_use]
-pub fn device_node(minor: u32) -> PathBuf {
-    under_root(&format!("dev/drbd{minor}"))
-}
-
-/// Where 9 says more about itself than over netlink, while debugfs is mounted.
-#[must_use]
-pub fn debug_directory() -> PathBuf {
-    under_root("sys/kernel/debug/drbd")
-}
-
-/// A file of the kernel's.
-fn under_root(path: &str) -> PathBuf {
+pub fn under_root(path: &str) -> PathBuf {
     #[cfg(feature = "stub-kernel")]
     if let Some(root) = crate::netlink::stub::root() {
         return root.join(path);
