@@ -11,6 +11,7 @@ pub mod promotion;
 pub mod record;
 pub mod score;
 pub mod spec;
+mod surroundings;
 
 use duet_ocf::{
     AfterFailure, Agent, ExitCode, Next, Progress, Refusal, Request, Spec, Turn, Values,

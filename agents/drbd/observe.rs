@@ -6,16 +6,18 @@ use std::{
     time::Duration,
 };
 
-use duet_drbd::{Configuration as Document, Generation, Version, tools};
+use duet_drbd::{Configuration as Document, Fencing, Generation, Version, tools};
 use duet_host::{Error as HostError, drbd, file, process::Call};
 use duet_ocf::{Action, ExitCode, Request, Turn, chain};
 
 use crate::{
     config::Config,
+    decide::validate::warnings,
     facts::{Facts, Kernel},
     promotion,
     record::{Mark, Record},
     score::{Elsewhere, Score, is_unexpected_primary},
+    surroundings::Surroundings,
 };
 
 /// The look after the deadline, whose answer still counts, takes from the loop's reserve.
@@ -69,8 +71,12 @@ pub(crate) struct Configured {
     pub(crate) is_stacked: bool,
     /// Whether it has allow-two-primaries.
     pub(crate) allows_two_primaries: bool,
-    /// What deserves a look; only validate-all asks.
-    pub(crate) warnings: Vec<String>,
+    /// What happens to I/O when a peer is lost, for each connection.
+    pub(crate) fencing: Vec<Fencing>,
+    /// The command of the handler `fence-peer`.
+    pub(crate) fence_peer: Option<String>,
+    /// Whether there is a handler that lifts what that one has placed.
+    pub(crate) has_unfence: bool,
 }
 
 /// Whether DRBD has found that there is no data to become Primary with.
@@ -202,7 +208,8 @@ pub(crate) fn look(
             }
         }
         if let (Action::ValidateAll, Configuration::Read(read)) = (request.action, &configuration) {
-            for warning in &read.warnings {
+            let around = Surroundings::look(&config.resource);
+            for warning in warnings(config, module, read, &around) {
                 turn.warning(warning);
             }
         }
@@ -284,7 +291,11 @@ fn read(config: &Config, turn: &mut Turn<'_>) -> Configuration {
                     is_stacked,
                     // What a template hides is left to DRBD itself to refuse.
                     allows_two_primaries: resource.allows_two_primaries() != Some(false),
-                    warnings: Vec::new(),
+                    fencing: fencing(resource),
+                    fence_peer: resource.handlers.get("fence-peer").map(str::to_owned),
+                    has_unfence: ["unfence-peer", "after-resync-target"]
+                        .iter()
+                        .any(|name| resource.handlers.get(name).is_some()),
                 });
             }
             None => reasons.push(format!("drbdadm does not name it in {}", config.file.display())),
@@ -296,6 +307,14 @@ fn read(config: &Config, turn: &mut Turn<'_>) -> Configuration {
         config.resource
     );
     unusable(ExitCode::Installed, why)
+}
+
+/// The policy of every connection, where it is known.
+fn fencing(resource: &duet_drbd::Configured) -> Vec<Fencing> {
+    if resource.connections.is_empty() {
+        return resource.fencing(None).into_iter().collect();
+    }
+    resource.connections.iter().filter_map(|link| resource.fencing(Some(link))).collect()
 }
 
 /// The version of the module that could be loaded.

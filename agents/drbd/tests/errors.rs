@@ -198,11 +198,11 @@ fn a_tool_that_hangs_ends_in_time_and_is_named() {
 #[test]
 fn a_kernel_that_cannot_be_asked_is_a_failure_and_never_7() {
     let faults = [
-        ("silent", Faults { hang_on: Some(30), ..Faults::default() }),
+        ("silent", Faults { hang_on: Some(38), ..Faults::default() }),
         ("silent about its family", Faults { hang_on: Some(3), ..Faults::default() }),
-        ("cut off", Faults { truncate_on: Some(30), ..Faults::default() }),
-        ("repeating", Faults { repeat_on: Some(31), ..Faults::default() }),
-        ("refusing", Faults { refuse_on: Some((31, 158)), ..Faults::default() }),
+        ("cut off", Faults { truncate_on: Some(38), ..Faults::default() }),
+        ("repeating", Faults { repeat_on: Some(38), ..Faults::default() }),
+        ("refusing", Faults { refuse_on: Some((38, 158)), ..Faults::default() }),
         ("of another time", Faults { family_version: Some(9), ..Faults::default() }),
         ("without a family", Faults { no_family: true, ..Faults::default() }),
     ];
@@ -215,6 +215,7 @@ fn a_kernel_that_cannot_be_asked_is_a_failure_and_never_7() {
             [("monitor", vec![time]), ("monitor", vec![time, recurring]), ("stop", vec![time])];
         for (action, parameters) in runs {
             let ran = stage.run_with(action, &parameters);
+            assert_eq!(ran.code, 1, "{what}: {ran:?}");
             failed(&ran, 1, "cannot be told");
             assert!(ran.took < Duration::from_secs(3), "{what}: {ran:?}");
         }
@@ -247,4 +248,26 @@ fn words_and_attributes_of_another_time_are_no_good_and_no_failure() {
     stage.kernel.change(|view| view.resources.get_mut("r0").unwrap().role = strange);
     let ran = stage.run_with("monitor", &[("CRM_meta_timeout", "2000")]);
     failed(&ran, 1, "did not say the role");
+}
+
+#[test]
+fn a_validation_warns_of_what_will_be_an_error_on_a_bad_day() {
+    let Some(stage) = Stage::new(V9) else { return };
+    let ran = stage.run("validate-all");
+    assert_eq!((ran.code, ran.stderr.as_str()), (0, ""), "{ran:?}");
+    let root = stage.kernel.root();
+    for directory in ["var/lib/pacemaker/cib", "etc/corosync"] {
+        std::fs::create_dir_all(root.join(directory)).unwrap();
+    }
+    let cib = "<cib><configuration><crm_config><nvpair name=\"stonith-enabled\" value=\"false\"/></crm_config>\
+         <resources><primitive id=\"p\"><nvpair name=\"drbd_resource\" value=\"r0\"/>\
+         <op name=\"promote\" timeout=\"60\"/></primitive></resources></configuration></cib>";
+    std::fs::write(root.join("var/lib/pacemaker/cib/cib.xml"), cib).unwrap();
+    std::fs::write(root.join("etc/corosync/corosync.conf"), "quorum {\n two_node: 1\n}\n").unwrap();
+    let ran = stage.run("validate-all");
+    assert_eq!(ran.code, 0, "{ran:?}");
+    for says in ["stonith-enabled=false", "two_node", "60 s"] {
+        assert!(ran.stderr.contains(says), "{says}: {ran:?}");
+    }
+    assert_eq!(ran.stderr.lines().filter(|line| line.starts_with("WARNING")).count(), 3, "{ran:?}");
 }

@@ -260,3 +260,65 @@ fn a_validation_needs_a_module_to_be_had() {
     let next = decide(Action::ValidateAll, &none, &at(0, 19));
     assert_eq!(code(&next), Some(ExitCode::Installed));
 }
+
+/// A configuration about which there is nothing to say.
+fn sound() -> Configured {
+    Configured {
+        fencing: vec![duet_drbd::Fencing::ResourceAndStonith],
+        fence_peer: Some("/usr/lib/drbd/crm-fence-peer.9.sh".into()),
+        has_unfence: true,
+        ..Configured::default()
+    }
+}
+
+#[test]
+fn each_weakness_has_its_warning_and_soundness_none() {
+    use crate::surroundings::Surroundings;
+    use duet_drbd::Fencing::{DontCare, ResourceOnly};
+    let fenced = || Surroundings {
+        fences: Some(true),
+        promote_timeout: Some(Duration::from_secs(120)),
+        two_node: true,
+    };
+    let rows = [
+        (sound(), fenced(), V9, ""),
+        (Configured { fence_peer: None, ..sound() }, fenced(), V9, "no handler fence-peer"),
+        (Configured { fencing: vec![DontCare], ..sound() }, fenced(), V9, "never called"),
+        (Configured { has_unfence: false, ..sound() }, fenced(), V9, "stays so"),
+        (sound(), Surroundings { fences: Some(false), two_node: false, ..fenced() }, V9, "freezes"),
+        (
+            Configured { fencing: vec![ResourceOnly], ..sound() },
+            Surroundings { fences: Some(false), ..fenced() },
+            V9,
+            "two_node",
+        ),
+        (
+            sound(),
+            Surroundings { promote_timeout: Some(Duration::from_secs(90)), ..fenced() },
+            V9,
+            "90 s and its handler fence-peer 90 s",
+        ),
+        (Configured { allows_two_primaries: true, ..sound() }, fenced(), V9, "allow-two-primaries"),
+        (sound(), fenced(), V8, "9's handler"),
+        (
+            Configured {
+                fence_peer: Some("/usr/lib/drbd/crm-fence-peer.sh -t 30".into()),
+                ..sound()
+            },
+            Surroundings { promote_timeout: Some(Duration::from_secs(31)), ..fenced() },
+            V9,
+            "8.4's handler",
+        ),
+        (Configured::default(), Surroundings::default(), V9, ""),
+    ];
+    for (read, around, module, says) in rows {
+        let warnings = validate::warnings(&config(), Some(module), &read, &around);
+        if says.is_empty() {
+            assert_eq!(warnings, [""; 0], "{read:?}");
+        } else {
+            assert!(warnings.iter().any(|warning| warning.contains(says)), "{says}: {warnings:?}");
+            let is_two = matches!(read.fencing.as_slice(), [DontCare]);
+            assert_eq!(warnings.len(), if is_two { 2 } else { 1 }, "{warnings:?}");
+        }
+    }
+}
