@@ -13,6 +13,14 @@ pub fn now() -> Duration {
     BEGAN.get_or_init(Instant::now).elapsed()
 }
 
+/// Time since this machine was booted, also while it slept: for what has to outlast a process but not a boot.
+#[must_use]
+pub fn since_boot() -> Duration {
+    use nix::time::{ClockId, clock_gettime};
+    // It cannot fail for a clock that every kernel of the last ten years has.
+    clock_gettime(ClockId::CLOCK_BOOTTIME).map_or(Duration::ZERO, Duration::from)
+}
+
 /// A deadline this far from now.
 #[must_use]
 pub fn within(span: Duration) -> Deadline {

@@ -204,8 +204,9 @@ impl AsFd for Stream {
     }
 }
 
-/// A file of the kernel's.
-fn under_root(path: &str) -> PathBuf {
+/// A file of the kernel's or of its devices', by its path below `/`.
+#[must_use]
+pub fn under_root(path: &str) -> PathBuf {
     #[cfg(feature = "stub-kernel")]
     if let Some(root) = crate::netlink::stub::root() {
         return root.join(path);

@@ -89,6 +89,14 @@ pub enum Error {
         /// Which.
         path: PathBuf,
     },
+    /// A lock could not be taken.
+    #[error("Could not lock {}", path.display())]
+    Lock {
+        /// Its file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
     /// A process could not be sent a signal.
     #[error("Could not send a signal to process {pid}")]
     Signal {

@@ -11,6 +11,7 @@ pub mod clock;
 pub mod drbd;
 mod error;
 pub mod file;
+mod lock;
 mod log;
 mod netlink;
 mod pidfd;
@@ -20,6 +21,7 @@ mod run;
 mod syslog;
 
 pub use error::Error;
+pub use lock::Lock;
 pub use log::Log;
 pub use netlink::Error as NetlinkError;
 pub use nix::sys::signal::Signal;

@@ -1,0 +1,5 @@
+//! ocf:rust:drbd as Pacemaker calls it.
+
+fn main() {
+    drbd_agent::main()
+}

@@ -1,0 +1,67 @@
+//! What the others do. Invariant: always a success; a peer that DRBD has refused is not reconnected, and own data is
+//! outdated only for a node that Pacemaker knows to be promoted and to stay so.
+
+use duet_ocf::{Action, Next, Notify, Progress, When};
+
+use crate::{
+    config::Config,
+    decide::{MONITOR_PATIENCE, PAUSE, Step, aside, budget, scored},
+    facts::{Facts, Kernel},
+    observe::Observation,
+};
+
+pub(super) fn notify(
+    config: &Config,
+    notification: Option<&Notify>,
+    seen: &Observation,
+    progress: &Progress<Step>,
+) -> Next<Step> {
+    let Some(notification) = notification else { return Next::success() };
+    if let Kernel::Silent(_) = seen.kernel {
+        let patience = MONITOR_PATIENCE.min(budget(progress) / 2);
+        return if progress.elapsed < patience && !progress.remaining.is_zero() {
+            Next::wait(PAUSE, "the kernel to tell the state of DRBD")
+        } else {
+            Next::success()
+        };
+    }
+    let facts = seen.kernel.running();
+    match (notification.when, notification.operation) {
+        (When::Pre | When::Post, Action::Start) => {
+            let reconnect = facts.and_then(|facts| connect(config, facts, progress));
+            reconnect.unwrap_or_else(|| match notification.when {
+                When::Pre => Next::success(),
+                When::Post => scored(config, progress, Next::success()),
+            })
+        }
+        (When::Post, Action::Promote | Action::Demote | Action::Stop) => {
+            let outdate = facts.and_then(|facts| outdate(config, facts, progress));
+            outdate.unwrap_or_else(|| scored(config, progress, Next::success()))
+        }
+        (When::Pre | When::Post, _) => Next::success(),
+    }
+}
+
+/// A peer that starts may have another address than this connection was made for.
+fn connect(config: &Config, facts: &Facts, progress: &Progress<Step>) -> Option<Next<Step>> {
+    if config.connect_only_after_promote || facts.stand_alone().next().is_some() {
+        return None;
+    }
+    let peer = super::start::floating_peer(config, facts);
+    aside(Step::Connect { resource: config.resource.clone(), peer }, progress)
+}
+
+/// Where a peer's disk is not known: if another node is promoted and stays so, this one's data is old from now on.
+fn outdate(config: &Config, facts: &Facts, progress: &Progress<Step>) -> Option<Next<Step>> {
+    let promoted = config.promoted_elsewhere().filter(|_| config.stop_outdates_secondary)?;
+    let (resource, other) = (config.resource.clone(), promoted.to_owned());
+    if !facts.some_peer_unknown() {
+        None
+    } else if facts.is_primary() {
+        aside(Step::ReportTwoPrimaries { resource, other }, progress)
+    } else if facts.is_consistent() {
+        aside(Step::Outdate { resource, promoted: other }, progress)
+    } else {
+        None
+    }
+}

@@ -1,0 +1,126 @@
+//! Stop and demote.
+
+use super::*;
+
+fn remembered() -> Observation {
+    let remembered = Remembered { exists: true, ..Remembered::default() };
+    Observation { remembered, ..seen(Kernel::Unknown(V9)) }
+}
+
+#[test]
+fn a_stop_takes_down_and_then_tidies_up() {
+    let secondary = known(well(Role::Secondary));
+    assert_eq!(decide(Action::Stop, &secondary, &at(0, 90)), Next::Do(down_by(By::Drbdadm)));
+    let downed = after(at(1, 89), down_by(By::Drbdadm), 1, None);
+    assert_eq!(decide(Action::Stop, &remembered(), &downed), Next::Do(score()));
+    let scored = after(downed, score(), 1, Some("crm_attribute did not end"));
+    assert_eq!(decide(Action::Stop, &remembered(), &scored), Next::Do(Step::Forget(r0())));
+    let forgotten = after(scored, Step::Forget(r0()), 1, None);
+    assert_eq!(decide(Action::Stop, &remembered(), &forgotten), Next::success());
+}
+
+#[test]
+fn a_primary_is_demoted_first() {
+    let primary = known(well(Role::Primary));
+    assert_eq!(decide(Action::Stop, &primary, &at(0, 90)), Next::Do(secondary_by(By::Drbdadm)));
+    assert_eq!(decide(Action::Demote, &primary, &at(0, 90)), Next::Do(secondary_by(By::Drbdadm)));
+}
+
+#[test]
+fn situation_29_a_broken_configuration_is_gone_around() {
+    for (seen, first, second) in [
+        (known(well(Role::Secondary)), down_by(By::Drbdadm), down_by(By::Drbdsetup)),
+        (known(well(Role::Primary)), secondary_by(By::Drbdadm), secondary_by(By::Drbdsetup)),
+    ] {
+        let failed = after(at(1, 89), first.clone(), 1, Some("drbdadm exited with 10"));
+        assert_eq!(decide(Action::Stop, &seen, &failed), Next::Do(second.clone()));
+        // Then both again, after a pause.
+        let both = after(failed, second, 1, Some("drbdsetup exited with 11"));
+        assert!(is_wait(&decide(Action::Stop, &seen, &both)));
+        let later = Progress { elapsed: Duration::from_secs(3), ..both };
+        assert_eq!(decide(Action::Stop, &seen, &later), Next::Do(first));
+    }
+}
+
+#[test]
+fn what_was_carried_out_and_did_nothing_yet_is_waited_for() {
+    let carried_out = after(at(1, 89), down_by(By::Drbdadm), 1, None);
+    let seen = known(well(Role::Secondary));
+    assert!(is_wait(&decide(Action::Stop, &seen, &carried_out)));
+}
+
+#[test]
+fn situation_28_a_device_held_open_is_tried_until_the_end_and_named() {
+    let volumes = vec![Volume { open: Some(true), ..volume(Disk::UpToDate) }];
+    let facts = Facts { volumes, ..well(Role::Primary) };
+    let refused = "drbdadm exited with 11: Device is held open by someone";
+    for action in [Action::Stop, Action::Demote] {
+        let progress = after(at(50, 40), secondary_by(By::Drbdadm), 40, None);
+        let progress = after(progress, secondary_by(By::Drbdsetup), 49, Some(refused));
+        let next = decide(action, &known(facts.clone()), &progress);
+        assert_eq!(next, Next::Do(secondary_by(By::Drbdadm)), "{action}");
+        let end = Progress { remaining: Duration::ZERO, ..progress };
+        let next = decide(action, &known(facts.clone()), &end);
+        assert_eq!(code(&next), Some(ExitCode::Generic));
+        assert!(reason(&next).contains("still Primary") && reason(&next).contains(refused));
+        assert!(reason(&next).contains("volume 0 is open"), "{}", reason(&next));
+        let named = Observation { openers: vec!["qemu[77]".into()], ..known(facts.clone()) };
+        assert!(reason(&decide(action, &named, &end)).contains("held open by qemu[77]"));
+    }
+}
+
+#[test]
+fn frozen_io_is_named_in_a_stop_that_fails() {
+    let suspended = Suspended { fencing: true, ..Suspended::default() };
+    let next = decide(Action::Stop, &known(Facts { suspended, ..well(Role::Primary) }), &at(90, 0));
+    assert!(reason(&next).contains("frozen"), "{}", reason(&next));
+}
+
+#[test]
+fn a_leftover_on_8_4_is_taken_down_too() {
+    let leftover = known(bare(V8));
+    assert_eq!(decide(Action::Stop, &leftover, &at(0, 90)), Next::Do(down_by(By::Drbdadm)));
+    let half_made = known(Facts { volumes: Vec::new(), ..well(Role::Secondary) });
+    assert_eq!(decide(Action::Stop, &half_made, &at(0, 90)), Next::Do(down_by(By::Drbdadm)));
+}
+
+#[test]
+fn a_kernel_that_does_not_answer_is_asked_until_the_end_of_a_stop() {
+    assert!(is_wait(&decide(Action::Stop, &silent(), &at(80, 10))));
+    let next = decide(Action::Stop, &silent(), &at(90, 0));
+    assert_eq!(code(&next), Some(ExitCode::Generic));
+    assert!(reason(&next).contains("cannot be told"));
+}
+
+#[test]
+fn bookkeeping_that_time_does_not_allow_any_more_fences_nobody() {
+    assert_eq!(decide(Action::Stop, &remembered(), &at(90, 0)), Next::success());
+    let next = decide(Action::Demote, &known(well(Role::Secondary)), &at(90, 0));
+    assert_eq!(next, Next::success());
+}
+
+#[test]
+fn a_stop_outdates_only_what_it_took_down_itself_as_secondary() {
+    let config =
+        Config { stop_outdates_secondary: true, promoted: vec!["node2".into()], ..config() };
+    let gone = seen(Kernel::Unknown(V9));
+    let outdate = Step::Outdate { resource: r0(), promoted: "node2".into() };
+    let downed = after(at(1, 89), down_by(By::Drbdadm), 1, None);
+    assert_eq!(decide_by(&config, Action::Stop, &gone, &downed), Next::Do(outdate));
+    // It was Primary: its data is the newest there is.
+    let demoted = after(at(1, 89), secondary_by(By::Drbdadm), 1, None);
+    let demoted = after(demoted, down_by(By::Drbdadm), 1, None);
+    assert_eq!(decide_by(&config, Action::Stop, &gone, &demoted), Next::Do(score()));
+    assert_eq!(decide_by(&config, Action::Stop, &gone, &at(1, 89)), Next::Do(score()));
+    // The other node is being stopped as well.
+    let both = Config { stopping: vec!["node2".into()], ..config };
+    assert_eq!(decide_by(&both, Action::Stop, &gone, &downed), Next::Do(score()));
+}
+
+#[test]
+fn demoting_what_is_not_up_says_so() {
+    for kernel in [Kernel::NoModule, Kernel::Unknown(V9), Kernel::Known(bare(V8))] {
+        let next = decide(Action::Demote, &seen(kernel), &at(0, 90));
+        assert_eq!(code(&next), Some(ExitCode::NotRunning));
+    }
+}

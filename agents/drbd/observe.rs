@@ -1,0 +1,368 @@
+//! What is seen of one resource. Invariant: reads only, and ends by the operation's deadline; "the kernel does not have it"
+//! and "the kernel could not be asked" are different values.
+
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use duet_drbd::{Configuration as Document, Fencing, Generation, Version, tools};
+use duet_host::{Error as HostError, drbd, file, process::Call};
+use duet_ocf::{Action, ExitCode, Request, Turn, chain};
+
+use crate::{
+    config::Config,
+    decide::validate::warnings,
+    facts::{Facts, Kernel},
+    promotion,
+    record::{Mark, Record},
+    score::{Elsewhere, Score, is_unexpected_primary},
+    surroundings::Surroundings,
+};
+
+/// The look after the deadline, whose answer still counts, takes from the loop's reserve.
+const LAST_LOOK: Duration = Duration::from_millis(50);
+/// How long the kernel may take: it answers in milliseconds, or something holds its lock.
+const KERNEL_PATIENCE: Duration = Duration::from_secs(5);
+/// What drbdadm prints of one resource.
+const LIMIT: usize = 16 * 1024 * 1024;
+
+/// One look.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Observation {
+    /// What the kernel has of the resource.
+    pub(crate) kernel: Kernel,
+    /// The module's version, loaded or not; only validate-all asks.
+    pub(crate) module: Option<Version>,
+    /// What drbdadm says of the resource, for the actions that need it.
+    pub(crate) configuration: Configuration,
+    /// Whether Pacemaker knows of a promoted instance elsewhere, where that matters.
+    pub(crate) elsewhere: Elsewhere,
+    /// The device nodes that are not there yet, for a start.
+    pub(crate) missing_nodes: Vec<PathBuf>,
+    /// Who has the device open, where something could not be ended.
+    pub(crate) openers: Vec<String>,
+    /// What DRBD's latest refusal says about own and reachable data.
+    pub(crate) access: Access,
+    /// What earlier invocations have left behind.
+    pub(crate) remembered: Remembered,
+}
+
+/// The resource in DRBD's configuration.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Configuration {
+    /// This action does not need it.
+    NotAsked,
+    /// It is not there, or could not be read.
+    Unusable {
+        /// What that means.
+        code: ExitCode,
+        /// Why.
+        why: String,
+    },
+    /// It is there.
+    Read(Configured),
+}
+
+/// What matters of it.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) struct Configured {
+    /// Whether drbdadm has to be told that it is stacked upon another one.
+    pub(crate) is_stacked: bool,
+    /// Whether it has allow-two-primaries.
+    pub(crate) allows_two_primaries: bool,
+    /// What happens to I/O when a peer is lost, for each connection.
+    pub(crate) fencing: Vec<Fencing>,
+    /// The command of the handler `fence-peer`.
+    pub(crate) fence_peer: Option<String>,
+    /// Whether there is a handler that lifts what that one has placed.
+    pub(crate) has_unfence: bool,
+}
+
+/// Whether DRBD has found that there is no data to become Primary with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum Access {
+    /// It was not asked to, or refused for another reason.
+    #[default]
+    NotDenied,
+    /// It has: `drbdadm primary` ended with 17.
+    Denied,
+}
+
+impl Access {
+    /// Whether it has.
+    pub(crate) fn is_refused(self) -> bool {
+        self == Access::Denied
+    }
+}
+
+/// What is remembered from earlier invocations.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) struct Remembered {
+    /// Whether anything is.
+    pub(crate) exists: bool,
+    /// The score that was written, where it can be relied upon to be there still.
+    pub(crate) score: Option<Score>,
+    /// Whether the options are those of this invocation.
+    pub(crate) has_options: bool,
+    /// The peers that were reported to stay disconnected.
+    pub(crate) stand_alone: Vec<String>,
+}
+
+/// What one invocation keeps from look to look.
+#[derive(Debug, Default)]
+pub(crate) struct Known {
+    /// What drbdadm said of the resource.
+    configuration: Option<Configuration>,
+    /// The module's version as modinfo said it.
+    module: Option<Option<Version>>,
+    /// Whether DRBD has said that there is no data to become Primary with.
+    pub(crate) access: Access,
+    /// Whether something could not be ended.
+    pub(crate) is_held: bool,
+    /// Whether the score is written also where it is in place: all but monitors do.
+    pub(crate) writes_anew: bool,
+    /// Who was promoted in Pacemaker's eyes when it was asked last.
+    elsewhere: Option<Elsewhere>,
+    /// The module's family, and this node's minors.
+    generation: Option<Generation>,
+    pub(crate) minors: Vec<u32>,
+    /// Whether the log has been told what was not considered, and what deserves a look.
+    warned: bool,
+}
+
+impl Known {
+    /// Whether drbdadm has to be told that the resource is stacked.
+    pub(crate) fn is_stacked(&self) -> bool {
+        matches!(&self.configuration, Some(Configuration::Read(read)) if read.is_stacked)
+    }
+
+    /// Whether the module is of the 9 family. Nothing is done before that is known.
+    pub(crate) fn is_9(&self) -> bool {
+        self.generation != Some(Generation::V8)
+    }
+}
+
+/// Looks once.
+pub(crate) fn look(
+    config: &Config,
+    request: &Request,
+    known: &mut Known,
+    turn: &mut Turn<'_>,
+) -> Observation {
+    let share = (turn.remaining() / 2).clamp(LAST_LOOK, KERNEL_PATIENCE);
+    let now = turn.now();
+    let deadline = duet_ocf::Deadline::at(now.saturating_add(share));
+    let kernel = promotion::ask_kernel(&config.resource, deadline);
+    known.writes_anew = request.action != Action::Monitor;
+    match &kernel {
+        Kernel::Known(facts) => {
+            known.generation = Some(facts.version.generation());
+            known.minors = facts.volumes.iter().filter_map(|volume| volume.minor).collect();
+        }
+        Kernel::Unknown(version) => known.generation = Some(version.generation()),
+        Kernel::NoModule | Kernel::Silent(_) => {}
+    }
+    let needs_configuration = match request.action {
+        Action::Start | Action::ValidateAll => true,
+        Action::Promote => config.options.promoted_max > 1,
+        _ => false,
+    };
+    let configuration = if needs_configuration {
+        known.configuration.get_or_insert_with(|| read(config, turn)).clone()
+    } else {
+        Configuration::NotAsked
+    };
+    let module = match (&kernel, request.action) {
+        (Kernel::Known(Facts { version, .. }) | Kernel::Unknown(version), _) => Some(*version),
+        (_, Action::ValidateAll) => *known.module.get_or_insert_with(|| installed(turn)),
+        _ => None,
+    };
+    let described = Record::new(config);
+    let node = config.node.as_deref();
+    let elsewhere = if !asks_who_is_promoted(config, request, &kernel) {
+        Elsewhere::NotKnown
+    } else if turn.remaining().is_zero() {
+        // There is no time for another answer than the latest.
+        known.elsewhere.unwrap_or(Elsewhere::NotKnown)
+    } else {
+        let deadline = turn.within(turn.remaining() / 2);
+        *known.elsewhere.insert(promotion::ask_pacemaker(&config.instance, node, deadline))
+    };
+    let missing_nodes = match (&kernel, request.action) {
+        (Kernel::Known(facts), Action::Start) => missing_nodes(facts),
+        _ => Vec::new(),
+    };
+    let openers = match &kernel {
+        Kernel::Known(facts) if known.is_held => openers(&config.resource, facts),
+        _ => Vec::new(),
+    };
+    let remembered = remembered(config, &described);
+    if !known.warned {
+        known.warned = true;
+        for remark in &config.remarks {
+            if request.action == Action::Monitor {
+                turn.debug(remark);
+            } else {
+                turn.warning(remark);
+            }
+        }
+        if let (Action::ValidateAll, Configuration::Read(read)) = (request.action, &configuration) {
+            let around = Surroundings::look(&config.resource);
+            for warning in warnings(config, module, read, &around) {
+                turn.warning(warning);
+            }
+        }
+    }
+    Observation {
+        access: known.access,
+        kernel,
+        module,
+        configuration,
+        elsewhere,
+        missing_nodes,
+        openers,
+        remembered,
+    }
+}
+
+/// Whether the decision depends on who is promoted in Pacemaker's eyes.
+fn asks_who_is_promoted(config: &Config, request: &Request, kernel: &Kernel) -> bool {
+    match (request.action, kernel) {
+        (Action::Monitor, _) => {
+            !request.is_probe() && crate::score::wants_elsewhere(kernel, &config.options)
+        }
+        (Action::Promote, Kernel::Known(facts)) => {
+            config.fail_promote_early
+                && is_unexpected_primary(facts, &config.options, Elsewhere::Nobody)
+        }
+        _ => false,
+    }
+}
+
+fn remembered(config: &Config, described: &Record) -> Remembered {
+    let Some(record) = Record::read(&config.record) else {
+        let exists = config.record.symlink_metadata().is_ok();
+        return Remembered { exists, ..Remembered::default() };
+    };
+    Remembered {
+        exists: true,
+        score: record.score(Mark::now().as_ref()),
+        has_options: record.is_of(described),
+        stand_alone: record.stand_alone,
+    }
+}
+
+/// A call of drbdadm for this configuration, without its command.
+pub(crate) fn drbdadm(config: &Config, is_stacked: bool) -> Call {
+    let call = Call::new("drbdadm").env("LC_ALL", "C").arg("-c").arg(&config.file);
+    if is_stacked { call.arg("--stacked") } else { call }
+}
+
+/// What drbdadm says of the resource.
+fn read(config: &Config, turn: &mut Turn<'_>) -> Configuration {
+    let unusable = |code, why| Configuration::Unusable { code, why };
+    if let Err(why) = file::read(&config.file, LIMIT) {
+        let why = format!("{}: {}", config.resource, chain(&why));
+        return unusable(ExitCode::Installed, why);
+    }
+    let mut reasons = Vec::new();
+    for is_stacked in [false, true] {
+        let call = drbdadm(config, is_stacked).args(["dump-xml", &config.resource]).limit(LIMIT);
+        let ended = match call.run(turn.within(turn.remaining() / 2)) {
+            Ok(ended) => ended,
+            Err(error @ HostError::NotFound { .. }) => {
+                return unusable(ExitCode::Installed, chain(&error));
+            }
+            Err(error) => return unusable(ExitCode::Generic, chain(&error)),
+        };
+        if !ended.is_success() {
+            reasons.push(ended.describe());
+            continue;
+        }
+        let text = String::from_utf8_lossy(&ended.stdout);
+        let document = match Document::parse(&text) {
+            Ok(document) => document,
+            Err(why) => return unusable(ExitCode::Generic, chain(&why)),
+        };
+        match document.resources.get(&config.resource) {
+            Some(resource) => {
+                return Configuration::Read(Configured {
+                    is_stacked,
+                    // What a template hides is left to DRBD itself to refuse.
+                    allows_two_primaries: resource.allows_two_primaries() != Some(false),
+                    fencing: fencing(resource),
+                    fence_peer: resource.handlers.get("fence-peer").map(str::to_owned),
+                    has_unfence: ["unfence-peer", "after-resync-target"]
+                        .iter()
+                        .any(|name| resource.handlers.get(name).is_some()),
+                });
+            }
+            None => reasons.push(format!("drbdadm does not name it in {}", config.file.display())),
+        }
+    }
+    let why = reasons.swap_remove(0);
+    let why = format!(
+        "Resource {} is not to be had from the configuration: drbdadm {why}",
+        config.resource
+    );
+    unusable(ExitCode::Installed, why)
+}
+
+/// The policy of every connection, where it is known.
+fn fencing(resource: &duet_drbd::Configured) -> Vec<Fencing> {
+    if resource.connections.is_empty() {
+        return resource.fencing(None).into_iter().collect();
+    }
+    resource.connections.iter().filter_map(|link| resource.fencing(Some(link))).collect()
+}
+
+/// The version of the module that could be loaded.
+fn installed(turn: &mut Turn<'_>) -> Option<Version> {
+    if let Ok(Some(version)) = drbd::version() {
+        return Some(version);
+    }
+    let call = Call::new("modinfo").args(["-F", "version", "drbd"]);
+    let ended = call.run(turn.within(turn.remaining() / 2)).ok()?;
+    ended.is_success().then(|| Version::parse(&String::from_utf8_lossy(&ended.stdout))).flatten()
+}
+
+/// The words of a module's parameters, as drbdadm has them.
+pub(crate) fn module_parameters(config: &Config, turn: &mut Turn<'_>) -> Vec<String> {
+    let call = drbdadm(config, false).arg("sh-mod-parms");
+    match call.run(turn.within(turn.remaining() / 4)) {
+        Ok(ended) if ended.is_success() => {
+            tools::module_parameters(&String::from_utf8_lossy(&ended.stdout))
+        }
+        Ok(_) | Err(_) => Vec::new(),
+    }
+}
+
+/// The device nodes that udev, or whoever makes them here, has not made yet.
+fn missing_nodes(facts: &Facts) -> Vec<PathBuf> {
+    use std::os::unix::fs::FileTypeExt;
+    let minors = facts.volumes.iter().filter_map(|volume| volume.minor);
+    let nodes = minors.map(|minor| drbd::under_root(&format!("dev/drbd{minor}")));
+    let is_there =
+        |path: &Path| path.metadata().is_ok_and(|about| about.file_type().is_block_device());
+    nodes.filter(|path| !is_there(path)).collect()
+}
+
+/// Who has a volume open, as 9 says it in debugfs; nobody where that is not mounted, or not of this module.
+fn openers(resource: &str, facts: &Facts) -> Vec<String> {
+    if resource.contains('/') || resource.starts_with('.') {
+        return Vec::new();
+    }
+    let root = drbd::under_root("sys/kernel/debug/drbd/resources").join(resource).join("volumes");
+    let texts = facts.volumes.iter().filter_map(|volume| {
+        let path = root.join(volume.number.to_string()).join("openers");
+        file::read_text(&path, 4096).ok()
+    });
+    let lines: Vec<String> =
+        texts.flat_map(|text| text.lines().map(fold_blanks).collect::<Vec<_>>()).collect();
+    lines.into_iter().filter(|line| !line.is_empty()).take(5).collect()
+}
+
+fn fold_blanks(line: &str) -> String {
+    line.split_ascii_whitespace().collect::<Vec<_>>().join(" ")
+}

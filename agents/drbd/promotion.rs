@@ -1,0 +1,254 @@
+//! The score as Pacemaker has it: written by crm_attribute, where it is another one than before. Invariant: whoever writes
+//! holds the resource's lock from before the look that the score is made from until it is written, so an older score never
+//! replaces a newer one.
+
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use duet_host::{
+    Lock, clock,
+    drbd::{Sight, look},
+    process::{Call, Ended},
+};
+use duet_ocf::Deadline;
+
+use crate::{
+    facts::Kernel,
+    record::{Mark, Record, Written},
+    score::{Elsewhere, Score, promotion_score, wants_elsewhere},
+};
+
+/// How long somebody else may hold the lock: a score that takes longer to write is that one's affair.
+const LOCK_PATIENCE: Duration = Duration::from_secs(2);
+/// What crm_attribute says of an attribute that is not there.
+const NO_SUCH: i32 = 105;
+
+/// What was to be done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wanted {
+    /// Whatever the facts say, written where it is not known to be in place.
+    AsSeen,
+    /// Whatever the facts say, written in any case.
+    AsSeenAnew,
+    /// None.
+    None,
+}
+
+/// What was done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Done {
+    /// This was written.
+    Wrote(Score),
+    /// It is in place already.
+    InPlace(Score),
+    /// It stays as it is, for this reason if the kernel could not be asked.
+    Left(Option<String>),
+    /// Somebody else is at it, who sees what we see, or what is newer.
+    LeftToHolder,
+}
+
+/// Why it was not.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The lock could not be tried.
+    #[error(transparent)]
+    Lock(duet_host::Error),
+    /// What was written could not be recorded.
+    #[error("Could not record the promotion score")]
+    Record(#[source] duet_host::Error),
+    /// crm_attribute did not run to its end.
+    #[error("Could not write the promotion score of {instance}")]
+    Call {
+        /// Whose.
+        instance: String,
+        /// Why.
+        source: duet_host::Error,
+    },
+    /// It did, and failed.
+    #[error("Could not write the promotion score of {instance}: crm_attribute {how}")]
+    Failed {
+        /// Whose.
+        instance: String,
+        /// How it ended.
+        how: String,
+    },
+}
+
+/// The kernel's whole answer about one resource, or that there is none. `duet_host::drbd::look` as facts.
+#[must_use]
+pub fn ask_kernel(resource: &str, deadline: Deadline) -> Kernel {
+    match look(deadline) {
+        Ok(Sight::NoModule) => Kernel::NoModule,
+        Ok(Sight::Seen { version, view, source: _ }) => Kernel::of(resource, &view, version),
+        Err(error) => Kernel::Silent(duet_ocf::chain(&error)),
+    }
+}
+
+/// Takes the lock, looks afresh, and brings the score in line with what is wanted. `described` says whose score it is and by
+/// which options it is made; what `path` remembers beside that is kept.
+///
+/// # Errors
+/// [`Error`]; the record then says that the score is not known.
+pub fn update(
+    described: &Record,
+    path: &Path,
+    wanted: Wanted,
+    node: Option<&str>,
+    deadline: Deadline,
+) -> Result<Done, Error> {
+    let patience = deadline.within(clock::now(), LOCK_PATIENCE);
+    if let Some(directory) = path.parent() {
+        // Whether it worked shows in the locking.
+        let _ = std::fs::create_dir_all(directory);
+    }
+    let (_lock, unlocked) = match Lock::take(&lock_of(path), patience) {
+        Ok(Some(lock)) => (Some(lock), None),
+        Ok(None) => return Ok(Done::LeftToHolder),
+        // Where no file can be made, nobody else has the lock either, and the score is worth more than it.
+        Err(why) => (None, Some(why)),
+    };
+    let score = match wanted {
+        Wanted::None => Score::Remove,
+        Wanted::AsSeen | Wanted::AsSeenAnew => {
+            let kernel = ask_kernel(&described.resource, deadline);
+            let elsewhere = elsewhere(described, &kernel, node, deadline);
+            match (promotion_score(&kernel, &described.options, elsewhere), kernel) {
+                (Score::Leave, Kernel::Silent(why)) => return Ok(Done::Left(Some(why))),
+                (Score::Leave, _) => return Ok(Done::Left(None)),
+                (score, _) => score,
+            }
+        }
+    };
+    let before = Record::read(path);
+    let is_same = before.as_ref().is_some_and(|before| before.is_of(described));
+    let in_place = before.as_ref().and_then(|before| before.score(Mark::now().as_ref()));
+    if wanted == Wanted::AsSeen && is_same && in_place == Some(score) {
+        return Ok(Done::InPlace(score));
+    }
+    let stand_alone = before.map(|before| before.stand_alone).unwrap_or_default();
+    let mut record = Record { stand_alone, written: None, ..described.clone() };
+    // Before anything is written, it is no longer known: crm_attribute may be killed half way.
+    let recorded = record.write(path);
+    if recorded.is_err() {
+        let _ = std::fs::remove_file(path);
+    }
+    // Taken before the call: a daemon that is restarted during it is another one than this.
+    let mark = Mark::now();
+    write(&described.instance, score, deadline)?;
+    recorded.map_err(Error::Record)?;
+    record.written = mark.map(|mark| Written { score, mark });
+    record.write(path).map_err(Error::Record)?;
+    match unlocked {
+        None => Ok(Done::Wrote(score)),
+        Some(why) => Err(Error::Lock(why)),
+    }
+}
+
+/// Changes what the record remembers beside the score, under the lock.
+///
+/// # Errors
+/// The lock or the record failed.
+pub fn annotate(
+    described: &Record,
+    path: &Path,
+    stand_alone: Vec<String>,
+    deadline: Deadline,
+) -> Result<(), Error> {
+    let patience = deadline.within(clock::now(), LOCK_PATIENCE);
+    let Some(_lock) = Lock::take(&lock_of(path), patience).map_err(Error::Lock)? else {
+        return Ok(());
+    };
+    let before = Record::read(path).unwrap_or_else(|| described.clone());
+    Record { stand_alone, ..before }.write(path).map_err(Error::Record)
+}
+
+/// Forgets everything about it, under the lock. What cannot be removed is no failure: nobody relies on it without looking.
+///
+/// # Errors
+/// The lock failed, or the file could not be removed.
+pub fn forget(path: &Path, deadline: Deadline) -> Result<(), Error> {
+    let patience = deadline.within(clock::now(), LOCK_PATIENCE);
+    let _lock = Lock::take(&lock_of(path), patience).map_err(Error::Lock)?;
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            let path = path.to_owned();
+            Err(Error::Record(duet_host::Error::Write { path, source: error }))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn lock_of(path: &Path) -> PathBuf {
+    path.with_extension("lock")
+}
+
+/// `crm_attribute --promotion=INSTANCE` names the attribute as Pacemaker does, and lifetime reboot makes it a transient one.
+fn write(instance: &str, score: Score, deadline: Deadline) -> Result<(), Error> {
+    let call = Call::new("crm_attribute")
+        .env("LC_ALL", "C")
+        .arg(format!("--promotion={instance}"))
+        .args(["-l", "reboot"]);
+    let call = match score {
+        Score::Set(value) => call.arg("-v").arg(value.to_string()),
+        Score::Remove | Score::Leave => call.arg("-D"),
+    };
+    let ended = call
+        .run(deadline)
+        .map_err(|source| Error::Call { instance: instance.to_owned(), source })?;
+    let is_gone_anyway = score == Score::Remove && ended.code == Some(NO_SUCH);
+    if ended.is_success() || is_gone_anyway {
+        return Ok(());
+    }
+    Err(Error::Failed { instance: instance.to_owned(), how: ended.describe() })
+}
+
+/// Whether Pacemaker knows of a promoted instance on another node, asked only where that makes a difference.
+#[must_use]
+pub fn elsewhere(
+    described: &Record,
+    kernel: &Kernel,
+    node: Option<&str>,
+    deadline: Deadline,
+) -> Elsewhere {
+    if wants_elsewhere(kernel, &described.options) {
+        ask_pacemaker(&described.instance, node, deadline)
+    } else {
+        Elsewhere::NotKnown
+    }
+}
+
+/// Asks Pacemaker where the resource is promoted.
+#[must_use]
+pub fn ask_pacemaker(instance: &str, node: Option<&str>, deadline: Deadline) -> Elsewhere {
+    let call =
+        Call::new("crm_resource").env("LC_ALL", "C").args(["--resource", instance, "--locate"]);
+    match call.run(deadline) {
+        Ok(ended) if ended.is_success() => promoted_elsewhere(&ended, node),
+        Ok(_) | Err(_) => Elsewhere::NotKnown,
+    }
+}
+
+/// Lines as `resource p_drbd is running on: node2 Promoted`, `Master` before Pacemaker 2.1; or that it runs nowhere.
+fn promoted_elsewhere(ended: &Ended, node: Option<&str>) -> Elsewhere {
+    let text = String::from_utf8_lossy(&ended.stdout);
+    let mut understood = false;
+    for line in text.lines() {
+        let Some((_, place)) = line.split_once(" is running on:") else {
+            understood |= line.contains("is NOT running");
+            continue;
+        };
+        understood = true;
+        let mut words = place.split_ascii_whitespace();
+        let (Some(name), role) = (words.next(), words.next()) else { continue };
+        let is_here = node.is_some_and(|here| here.eq_ignore_ascii_case(name));
+        if matches!(role, Some("Promoted" | "Master")) && !is_here {
+            return Elsewhere::Promoted;
+        }
+    }
+    if understood && !ended.is_truncated { Elsewhere::Nobody } else { Elsewhere::NotKnown }
+}
+
+#[cfg(test)]
+mod tests;

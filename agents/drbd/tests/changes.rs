@@ -1,0 +1,229 @@
+//! Start, promote, demote, stop and notify where something is in the way, by the executable. Invariant tested: what DRBD
+//! refuses stays refused, and who is in the way is named.
+#![allow(clippy::disallowed_methods, clippy::unwrap_used, reason = "tests")]
+#![allow(dead_code, reason = "each test file uses its part of the stage")]
+
+mod stage;
+
+use std::time::Duration;
+
+use duet_drbd::{Disk, Resource, Role};
+use duet_fake_tools::Answer;
+use stage::{Ran, Stage, V8, V9, resource, well};
+
+const SHORT: (&str, &str) = ("CRM_meta_timeout", "3000");
+const OPEN: &str = "r0: State change failed: (-12) Device is held open by someone\n";
+const NO_DATA: &str = "r0: State change failed: (-2) Need access to UpToDate data\n";
+
+fn failed(ran: &Ran, code: i32, says: &str) {
+    assert_eq!(ran.code, code, "{ran:?}");
+    assert!(ran.reason().contains(says), "{says}: {ran:?}");
+}
+
+/// Consistent, as a node that comes up alone is.
+fn rebooted() -> Resource {
+    resource(Role::Secondary, Disk::Consistent, None)
+}
+
+#[test]
+fn situation_28_a_device_that_is_open_is_waited_for_and_its_opener_named() {
+    let Some(stage) = Stage::running(V9, well(Role::Primary)) else { return };
+    let refused = Answer::fails(11, OPEN);
+    stage.tools.answer("drbdadm", "secondary", refused.clone());
+    stage.tools.answer("drbdsetup", "secondary", refused);
+    let volume = stage.kernel.root().join("sys/kernel/debug/drbd/resources/r0/volumes/0");
+    std::fs::create_dir_all(&volume).unwrap();
+    std::fs::write(volume.join("openers"), "qemu-system-x86\t4711\t2026-11-20\n").unwrap();
+    for action in ["stop", "demote"] {
+        let ran = stage.run_with(action, &[SHORT]);
+        failed(&ran, 1, "held open by qemu-system-x86 4711");
+        failed(&ran, 1, "Device is held open by someone");
+        assert!(ran.took < Duration::from_secs(3), "{ran:?}");
+    }
+    assert!(stage.tools.calls_of("drbdadm").len() > 3, "it is tried again and again");
+    // Without debugfs there is the kernel's own word.
+    std::fs::remove_dir_all(stage.kernel.root().join("sys/kernel/debug")).unwrap();
+    stage.kernel.change(|view| {
+        let r0 = view.resources.get_mut("r0").unwrap();
+        r0.volumes.get_mut(&0).unwrap().open = Some(true);
+    });
+    failed(&stage.run_with("stop", &[SHORT]), 1, "volume 0 is open");
+    // And when it is closed at last, the stop succeeds.
+    let twice = [Answer::fails(11, OPEN), Answer::success()];
+    stage.tools.answers("drbdadm", "secondary", twice);
+    assert_eq!(stage.run("stop").code, 0);
+}
+
+#[test]
+fn a_promotion_without_data_is_tried_once_and_paced() {
+    let Some(stage) = Stage::running(V9, rebooted()) else { return };
+    stage.tools.answer("drbdadm", "primary", Answer::fails(17, NO_DATA));
+    // The time that there is bounds the 15 s.
+    let ran = stage.run_with("promote", &[("CRM_meta_timeout", "5000")]);
+    failed(&ran, 1, "Need access to UpToDate data");
+    assert!(ran.took > Duration::from_secs(4) && ran.took < Duration::from_secs(5), "{ran:?}");
+    assert_eq!(stage.tools.calls_of("drbdadm").len(), 1);
+}
+
+#[test]
+fn a_promotion_that_says_yes_and_is_none_fails() {
+    let Some(stage) = Stage::running(V9, well(Role::Secondary)) else { return };
+    stage.tools.on("drbdadm", "primary", ":");
+    failed(&stage.run_with("promote", &[SHORT]), 1, "still Secondary");
+}
+
+#[test]
+fn a_promotion_that_was_killed_and_happened_all_the_same_is_one() {
+    let Some(stage) = Stage::running(V9, well(Role::Secondary)) else { return };
+    stage.tools.answer("drbdadm", "primary", Answer::fails(20, "timeout\n"));
+    let script = std::fs::read_to_string(stage.at("tools/on-drbdadm-primary")).unwrap();
+    stage.tools.on("drbdadm", "primary", &script.replace("$CODE = 0", "$CODE = 20"));
+    assert_eq!(stage.run("promote").code, 0);
+}
+
+#[test]
+fn an_unexpected_primary_fails_the_promotion_early_and_takes_the_score() {
+    let theirs = Some((Role::Primary, Disk::UpToDate));
+    let r0 = resource(Role::Secondary, Disk::UpToDate, theirs);
+    let Some(stage) = Stage::running(V9, r0) else { return };
+    let refused = Answer::fails(11, "(-1) Multiple primaries not allowed by config\n");
+    stage.tools.answer("drbdadm", "primary", refused);
+    let early = ("fail_promote_early_if_peer_primary", "true");
+    let ran = stage.run_with("promote", &[early, SHORT]);
+    failed(&ran, 1, "Primary on node2");
+    assert_eq!(stage.scores(), ["-D"]);
+}
+
+#[test]
+fn a_stop_that_is_refused_by_a_peer_goes_on_trying() {
+    let Some(stage) = Stage::running(V9, well(Role::Secondary)) else { return };
+    let refused =
+        Answer::fails(11, "r0: State change failed: (-10) State change was refused by peer node\n");
+    stage.tools.answer("drbdadm", "down", refused.clone());
+    stage.tools.answer("drbdsetup", "down", refused);
+    failed(&stage.run_with("stop", &[SHORT]), 1, "refused by peer node");
+    stage.tools.answer("drbdadm", "down", Answer::success());
+    assert_eq!(stage.run("stop").code, 0);
+}
+
+#[test]
+fn a_start_loads_the_module_with_its_parameters() {
+    for version in [V8, V9] {
+        let Some(stage) = Stage::new(version) else { return };
+        stage.unload();
+        let ran = stage.run("start");
+        // The machine of the test has no device node any more; what matters is the order.
+        assert!(stage.tools.calls_of("modprobe") == ["-s drbd minor_count=32"], "{ran:?}");
+    }
+}
+
+#[test]
+fn a_start_waits_for_device_nodes_and_names_them() {
+    let Some(stage) = Stage::new(V9) else { return };
+    std::fs::remove_file(stage.kernel.root().join("dev/drbd0")).unwrap();
+    failed(&stage.run_with("start", &[SHORT]), 1, "drbd0");
+}
+
+#[test]
+fn an_attach_that_fails_is_tried_twice() {
+    for (version, word) in [(V8, "attach"), (V9, "adjust")] {
+        let Some(stage) = Stage::new(version) else { return };
+        let failing = Answer::fails(1, "open(/dev/vdb) failed: No such file or directory\n");
+        stage.tools.answer("drbdadm", word, failing);
+        failed(&stage.run("start"), 1, "open(/dev/vdb) failed");
+        let calls = stage.tools.calls_of("drbdadm");
+        assert_eq!(calls.iter().filter(|call| call.contains(word)).count(), 2, "{calls:?}");
+        stage.tools.answers("drbdadm", word, [Answer::fails(1, ""), Answer::success()]);
+        stage.kernel.change(|view| view.resources.clear());
+        assert_eq!(stage.run("start").code, 0);
+    }
+}
+
+#[test]
+fn the_promoted_peer_is_connected_first_and_a_floating_one_is_named() {
+    let promoted = ("CRM_meta_notify_promoted_uname", "node2");
+    for (version, expected) in [
+        (V9, &["adjust --skip-net r0", "adjust r0:node2", "adjust r0"][..]),
+        (V8, &["--peer node2 adjust r0"]),
+    ] {
+        let Some(stage) = Stage::new(version) else { return };
+        assert_eq!(stage.run_with("start", &[promoted]).code, 0);
+        let file = format!("-c {} ", stage.at("drbd.conf").display());
+        let calls = stage.tools.calls_of("drbdadm");
+        let calls: Vec<_> = calls.iter().filter_map(|call| call.strip_prefix(&file)).collect();
+        let adjusts: Vec<_> = calls.into_iter().filter(|call| call.contains("adjust")).collect();
+        assert_eq!(adjusts, expected);
+    }
+}
+
+#[test]
+fn a_start_does_not_wait_for_a_peer_longer_than_it_was_told() {
+    let Some(stage) = Stage::new(V9) else { return };
+    // Nobody answers.
+    stage.does("drbdadm", "adjust", "attach");
+    for (patience, least, most) in [("2", 2, 4), ("0", 0, 2)] {
+        let ran = stage.run_with("start", &[("wfc_timeout", patience)]);
+        assert_eq!(ran.code, 0, "{ran:?}");
+        let took = ran.took;
+        assert!(took >= Duration::from_secs(least) || least == 2, "{took:?}");
+        assert!(took < Duration::from_secs(most), "{took:?}");
+    }
+}
+
+#[test]
+fn a_stacked_resource_is_found_and_named_as_such() {
+    let Some(stage) = Stage::new(V8) else { return };
+    let not_here = Answer::fails(10, "'r0' not defined in your config (for this host).\n");
+    stage.tools.answer("drbdadm", "dump-xml", not_here);
+    stage.tools.answer("drbdadm", "stacked", Answer::success());
+    let answers = [
+        Answer::fails(10, "'r0' not defined in your config (for this host).\n"),
+        stage.configuration("r0", ""),
+    ];
+    stage.tools.answers("drbdadm", "c", answers);
+    let ran = stage.run_with("validate-all", &[]);
+    assert_eq!(ran.code, 0, "{ran:?}");
+    let calls = stage.tools.calls_of("drbdadm");
+    assert!(calls[0].ends_with("dump-xml r0") && !calls[0].contains("--stacked"), "{calls:?}");
+    assert!(calls[1].ends_with("--stacked dump-xml r0"), "{calls:?}");
+}
+
+#[test]
+fn a_notification_adjusts_scores_and_outdates_as_it_was_told() {
+    let alone = || resource(Role::Secondary, Disk::UpToDate, None);
+    let told = |when, operation| {
+        [("CRM_meta_notify_type", when), ("CRM_meta_notify_operation", operation)]
+    };
+    let Some(stage) = Stage::running(V9, alone()) else { return };
+    stage.does("drbdadm", "adjust", "attach");
+    for (when, operation, adjusts, scores) in [
+        ("pre", "start", 1, 0),
+        ("post", "start", 1, 1),
+        ("pre", "promote", 0, 0),
+        ("post", "promote", 0, 1),
+        ("post", "demote", 0, 1),
+        ("pre", "stop", 0, 0),
+        ("post", "stop", 0, 1),
+        ("post", "sing", 0, 0),
+    ] {
+        stage.tools.forget();
+        assert_eq!(stage.run_with("notify", &told(when, operation)).code, 0);
+        let (adm, crm) = (stage.tools.calls_of("drbdadm"), stage.scores());
+        assert_eq!((adm.len(), crm.len()), (adjusts, scores), "{when} {operation}: {adm:?}");
+    }
+    let outdate = [
+        told("post", "stop").as_slice(),
+        &[("stop_outdates_secondary", "true"), ("CRM_meta_notify_promoted_uname", "node2")],
+    ]
+    .concat();
+    stage.tools.forget();
+    assert_eq!(stage.run_with("notify", &outdate).code, 0);
+    assert!(stage.tools.calls_of("drbdadm")[0].ends_with("outdate r0"));
+    // Primary here as well: nothing is done but said.
+    stage.kernel.change(|view| view.resources.get_mut("r0").unwrap().role = Role::Primary);
+    stage.tools.forget();
+    let ran = stage.run_with("notify", &outdate);
+    assert_eq!(ran.code, 0);
+    assert!(ran.stderr.contains("ERROR") && ran.stderr.contains("diverges"), "{ran:?}");
+    assert_eq!(stage.tools.calls_of("drbdadm"), [""; 0]);
+}

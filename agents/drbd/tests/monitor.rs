@@ -1,0 +1,268 @@
+//! Monitor and what it leaves behind, by the executable. Invariant tested: a monitor that finds nothing new runs no program,
+//! a probe leaves nothing, and a score is never that of something that is not there.
+#![allow(clippy::disallowed_methods, clippy::unwrap_used, reason = "tests")]
+#![allow(dead_code, reason = "each test file uses its part of the stage")]
+
+mod stage;
+
+use std::time::Duration;
+
+use duet_drbd::{Connection, Disk, Resource, Role};
+use duet_fake_tools::Answer;
+use duet_host::{Lock, clock};
+use stage::{Stage, V8, V9, resource, well};
+
+/// A resource cut off from its peer.
+fn alone(role: Role) -> Resource {
+    resource(role, Disk::UpToDate, None)
+}
+
+fn change(stage: &Stage, change: impl FnOnce(&mut Resource)) {
+    stage.kernel.change(|view| change(view.resources.get_mut("r0").unwrap()));
+}
+
+#[test]
+fn a_monitor_that_finds_nothing_new_runs_no_program() {
+    for version in [V8, V9] {
+        let Some(stage) = Stage::running(version, well(Role::Secondary)) else { return };
+        assert_eq!(stage.recurring().code, 0);
+        assert_eq!(stage.scores(), ["10000"]);
+        for _ in 0..3 {
+            stage.tools.forget();
+            let ran = stage.recurring();
+            assert_eq!((ran.code, ran.stderr.as_str()), (0, ""), "{ran:?}");
+            assert_eq!(stage.tools.calls(), Vec::<Vec<String>>::new());
+        }
+    }
+}
+
+#[test]
+fn a_score_is_written_anew_when_it_may_be_gone_or_should_be_another() {
+    let Some(stage) = Stage::running(V9, well(Role::Secondary)) else { return };
+    assert_eq!(stage.recurring().code, 0);
+    let again = |parameters: &[(&str, &str)]| {
+        stage.tools.forget();
+        let recurring = [&[("CRM_meta_interval", "10000")], parameters].concat();
+        assert_eq!(stage.run_with("monitor", &recurring).code, 0);
+        stage.scores()
+    };
+    let none: [&str; 0] = [];
+    assert_eq!(again(&[]), none);
+    stage.attribute_daemon(14000);
+    assert_eq!(again(&[]), ["10000"], "the daemon was restarted");
+    assert_eq!(again(&[]), none);
+    let boot = stage.kernel.root().join("proc/sys/kernel/random/boot_id");
+    std::fs::write(boot, "another\n").unwrap();
+    assert_eq!(again(&[]), ["10000"], "the machine was restarted");
+    let other = [("adjust_promotion_score", "1 2 3 4")];
+    assert_eq!(again(&other), ["4"]);
+    assert_eq!(again(&other), none);
+    change(&stage, |r0| *r0 = alone(Role::Secondary));
+    assert_eq!(again(&other), ["3"]);
+    std::fs::write(stage.record(), "garbage").unwrap();
+    assert_eq!(again(&other), ["3"], "nothing is known");
+    std::fs::remove_file(stage.kernel.root().join("proc/net/unix")).unwrap();
+    assert_eq!(again(&other), ["3"], "nobody says who the daemon is");
+}
+
+#[test]
+fn a_record_that_says_its_age_is_over_is_not_believed() {
+    let Some(stage) = Stage::running(V9, well(Role::Secondary)) else { return };
+    assert_eq!(stage.recurring().code, 0);
+    let record = std::fs::read_to_string(stage.record()).unwrap();
+    let at = record.lines().find_map(|line| line.strip_prefix("at=")).unwrap();
+    let old: u64 = at.parse::<u64>().unwrap().saturating_sub(61_000);
+    let older = record.replace(&format!("at={at}"), &format!("at={old}"));
+    std::fs::write(stage.record(), older).unwrap();
+    stage.tools.forget();
+    assert_eq!(stage.recurring().code, 0);
+    assert_eq!(stage.scores(), ["10000"]);
+}
+
+#[test]
+fn a_probe_and_a_status_leave_nothing_and_ask_nobody() {
+    for (code, r0) in [(0, well(Role::Secondary)), (8, well(Role::Primary))] {
+        let Some(stage) = Stage::running(V9, r0) else { return };
+        for action in ["monitor", "status"] {
+            let ran = stage.run(action);
+            assert_eq!((ran.code, ran.stderr.as_str()), (code, ""), "{ran:?}");
+            assert_eq!(stage.tools.calls(), Vec::<Vec<String>>::new());
+            assert!(!stage.at("memory").exists());
+        }
+    }
+}
+
+#[test]
+fn d11_without_the_module_the_score_is_removed_once() {
+    let Some(stage) = Stage::new(V9) else { return };
+    stage.unload();
+    let ran = stage.recurring();
+    assert_eq!(ran.code, 7, "{ran:?}");
+    assert!(ran.reason().contains("not loaded"), "{ran:?}");
+    assert_eq!(stage.scores(), ["-D"]);
+    stage.tools.forget();
+    assert_eq!(stage.recurring().code, 7);
+    assert_eq!(stage.tools.calls(), Vec::<Vec<String>>::new());
+    assert_eq!(stage.run("monitor").code, 7);
+}
+
+#[test]
+fn the_attribute_that_is_not_there_is_as_good_as_removed() {
+    let Some(stage) = Stage::new(V9) else { return };
+    let no_such = Answer::fails(105, "Error performing operation: No such device or address\n");
+    stage.tools.answer("crm_attribute", "D", no_such);
+    assert_eq!(stage.recurring().code, 7);
+    stage.tools.forget();
+    assert_eq!(stage.recurring().code, 7);
+    assert_eq!(stage.tools.calls(), Vec::<Vec<String>>::new());
+}
+
+#[test]
+fn a_primary_that_loses_quorum_stays_promoted_without_a_score() {
+    let Some(stage) = Stage::running(V9, well(Role::Primary)) else { return };
+    assert_eq!(stage.recurring().code, 8);
+    change(&stage, |r0| {
+        *r0 = alone(Role::Primary);
+        r0.volumes.get_mut(&0).unwrap().quorum = Some(false);
+    });
+    assert_eq!(stage.recurring().code, 8);
+    assert_eq!(stage.scores(), ["10000", "-D"]);
+}
+
+#[test]
+fn a_split_brain_is_told_once_and_nobody_is_reconnected() {
+    let Some(stage) = Stage::running(V9, well(Role::Primary)) else { return };
+    assert_eq!(stage.recurring().code, 8);
+    change(&stage, |r0| {
+        *r0 = alone(Role::Primary);
+        r0.peers.get_mut(&1).unwrap().connection = Connection::StandAlone;
+    });
+    let ran = stage.recurring();
+    assert_eq!(ran.code, 8);
+    assert!(ran.stderr.contains("WARNING") && ran.stderr.contains("StandAlone towards node2"));
+    let ran = stage.recurring();
+    assert_eq!((ran.code, ran.stderr.as_str()), (8, ""), "{ran:?}");
+    stage.tools.forget();
+    for (when, operation) in [("pre", "start"), ("post", "start"), ("post", "stop")] {
+        let notify = [("CRM_meta_notify_type", when), ("CRM_meta_notify_operation", operation)];
+        assert_eq!(stage.run_with("notify", &notify).code, 0);
+    }
+    assert_eq!(stage.run("start").code, 0, "which demotes");
+    assert_eq!(stage.run("reload-agent").code, 0);
+    let calls = stage.tools.calls_of("drbdadm");
+    assert!(!calls.iter().any(|call| call.ends_with("adjust r0")), "{calls:?}");
+    assert!(!calls.iter().any(|call| call.contains("connect")), "{calls:?}");
+    change(&stage, |r0| *r0 = well(Role::Secondary));
+    assert!(stage.recurring().stderr.contains("being made again"));
+}
+
+#[test]
+fn whoever_has_the_lock_writes_the_score() {
+    let Some(stage) = Stage::running(V9, well(Role::Secondary)) else { return };
+    assert_eq!(stage.recurring().code, 0);
+    change(&stage, |r0| *r0 = alone(Role::Secondary));
+    stage.tools.forget();
+    let lock = stage.record().with_extension("lock");
+    let held = Lock::take(&lock, clock::within(Duration::ZERO)).unwrap().unwrap();
+    let ran = stage.recurring();
+    assert_eq!(ran.code, 0, "{ran:?}");
+    assert!(ran.took < Duration::from_secs(4), "{ran:?}");
+    assert_eq!(stage.tools.calls(), Vec::<Vec<String>>::new());
+    drop(held);
+    assert_eq!(stage.recurring().code, 0);
+    assert_eq!(stage.scores(), ["1000"]);
+}
+
+#[test]
+fn an_attribute_daemon_that_hangs_or_fails_changes_no_result() {
+    for answer in [Answer::hangs(), Answer::fails(1, "Transport endpoint is not connected\n")] {
+        for (role, code) in [(Role::Secondary, 0), (Role::Primary, 8)] {
+            let Some(stage) = Stage::running(V9, well(role)) else { return };
+            stage.tools.answer("crm_attribute", "", answer.clone());
+            let parameters = [("CRM_meta_interval", "10000"), ("CRM_meta_timeout", "3000")];
+            let ran = stage.run_with("monitor", &parameters);
+            assert_eq!(ran.code, code, "{ran:?}");
+            assert!(ran.stderr.contains("WARNING") && ran.stderr.contains("crm_attribute"));
+            assert!(ran.took < Duration::from_secs(3), "{ran:?}");
+            // It is not believed to be there.
+            stage.tools.answer("crm_attribute", "", Answer::success());
+            stage.tools.forget();
+            assert_eq!(stage.recurring().code, code);
+            assert_eq!(stage.scores(), ["10000"]);
+        }
+    }
+}
+
+#[test]
+fn a_peer_that_is_primary_takes_the_score_as_it_was_asked_for() {
+    let peer_primary =
+        || resource(Role::Secondary, Disk::UpToDate, Some((Role::Primary, Disk::UpToDate)));
+    let promoted =
+        "resource p_drbd is running on: node1 \nresource p_drbd is running on: node2 Master\n";
+    let nobody = "resource p_drbd is running on: node1 \nresource p_drbd is running on: node2 \n";
+    for (word, locate, expected) in [
+        ("false", None, &["10000"][..]),
+        ("true", None, &["-D"]),
+        ("unexpected", Some(Answer::prints(promoted)), &["10000"]),
+        ("unexpected", Some(Answer::prints(nobody)), &["-D"]),
+        ("unexpected", Some(Answer::fails(102, "not connected")), &[]),
+        ("unexpected", Some(Answer::prints("garbage \u{7}\n")), &[]),
+    ] {
+        let Some(stage) = Stage::running(V9, peer_primary()) else { return };
+        let asks = locate.is_some();
+        stage.tools.answer("crm_resource", "", locate.unwrap_or(Answer::fails(99, "")));
+        for name in
+            ["remove_master_score_if_peer_primary", "remove_promotion_score_if_peer_primary"]
+        {
+            stage.tools.forget();
+            let _ = std::fs::remove_file(stage.record());
+            let parameters = [("CRM_meta_interval", "10000"), (name, word)];
+            let ran = stage.run_with("monitor", &parameters);
+            assert_eq!(ran.code, 0, "{ran:?}");
+            assert_eq!(stage.scores(), expected, "{name}={word}: {ran:?}");
+            assert_eq!(!stage.tools.calls_of("crm_resource").is_empty(), asks, "{word}");
+        }
+    }
+}
+
+#[test]
+fn the_unfence_handler_is_called_from_monitors_where_that_was_asked_for() {
+    let Some(stage) = Stage::running(V9, well(Role::Primary)) else { return };
+    let parameters = [("CRM_meta_interval", "10000"), ("unfence_if_all_uptodate", "true")];
+    stage.tools.answer("drbdadm", "unfence-peer", Answer::fails(1, "busy"));
+    assert_eq!(stage.run_with("monitor", &parameters).code, 8);
+    let calls = stage.tools.calls_of("drbdadm");
+    assert!(calls.len() == 1 && calls[0].ends_with("unfence-peer r0"), "{calls:?}");
+}
+
+#[test]
+fn several_volumes_and_a_client_among_three() {
+    let Some(stage) = Stage::running(V9, well(Role::Secondary)) else { return };
+    // A second volume, which the peer has not yet caught up with.
+    change(&stage, |r0| {
+        let mut volume = r0.volumes[&0].clone();
+        (volume.minor, volume.disk) = (Some(1), Disk::Inconsistent);
+        r0.volumes.insert(1, volume);
+        let peer = r0.peers.get_mut(&1).unwrap();
+        let theirs = peer.volumes[&0].clone();
+        peer.volumes.insert(1, theirs);
+    });
+    assert_eq!(stage.recurring().code, 0);
+    assert_eq!(stage.scores(), ["10"], "the peer's data can be read");
+    stage.tools.forget();
+    change(&stage, |r0| {
+        *r0 = well(Role::Secondary);
+        let volume = r0.volumes.get_mut(&0).unwrap();
+        (volume.disk, volume.client, volume.backing) = (Disk::Diskless, Some(true), None);
+        let third = r0.peers[&1].clone();
+        r0.peers.insert(2, third);
+    });
+    assert_eq!(stage.recurring().code, 0);
+    assert_eq!(stage.scores(), ["9999"]);
+    stage.tools.forget();
+    change(&stage, |r0| {
+        r0.peers.get_mut(&2).unwrap().volumes.get_mut(&0).unwrap().disk = Disk::Outdated;
+    });
+    assert_eq!(stage.recurring().code, 0);
+    assert_eq!(stage.scores(), ["999"]);
+}
