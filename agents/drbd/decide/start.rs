@@ -102,7 +102,8 @@ fn bring_up(
     let is_create = |step: &Step| matches!(step, Step::Create(_));
     let is_attach = |step: &Step| matches!(step, Step::Attach(_));
     // A disk that was lost while it was up is no reason to fail; one that cannot be had at the beginning is.
-    let is_fresh = progress.tried(is_create) || facts.is_unconfigured();
+    let is_fresh =
+        progress.tried(is_create) || progress.tried(is_attach) || facts.is_unconfigured();
     if is_fresh && facts.volumes.iter().any(lacks_disk) {
         let until = "the disks to be attached";
         return tries(Step::Attach(resource.clone()), is_attach, until, progress);

@@ -266,3 +266,56 @@ fn several_volumes_and_a_client_among_three() {
     assert_eq!(stage.recurring().code, 0);
     assert_eq!(stage.scores(), ["999"]);
 }
+
+#[test]
+fn situation_1_the_link_is_cut_and_io_frozen_until_the_peer_is_fenced() {
+    // The Primary, frozen while its handler runs, and thawed when that has answered 4.
+    let Some(stage) = Stage::running(V9, well(Role::Primary)) else { return };
+    assert_eq!(stage.recurring().code, 8);
+    change(&stage, |r0| {
+        *r0 = alone(Role::Primary);
+        r0.suspended.fencing = true;
+    });
+    assert_eq!(stage.recurring().code, 8);
+    change(&stage, |r0| *r0 = fenced(Role::Primary));
+    assert_eq!(stage.recurring().code, 8);
+    assert_eq!(stage.scores(), ["10000"], "it stays the best there is");
+    // The cut-off Secondary says UpToDate again at once: it stays promotable, and less so than the Primary.
+    let Some(stage) = Stage::running(V9, alone(Role::Secondary)) else { return };
+    assert_eq!(stage.recurring().code, 0);
+    assert_eq!(stage.scores(), ["1000"]);
+}
+
+/// Cut off from a peer that is known to be Outdated.
+fn fenced(role: Role) -> Resource {
+    let mut r0 = alone(role);
+    r0.peers.get_mut(&1).unwrap().volumes.get_mut(&0).unwrap().disk = Disk::Outdated;
+    r0
+}
+
+#[test]
+fn situation_2_a_link_that_flaps_writes_no_score_of_the_primary_twice() {
+    let Some(stage) = Stage::running(V9, well(Role::Primary)) else { return };
+    for r0 in
+        [well(Role::Primary), alone(Role::Primary), fenced(Role::Primary), alone(Role::Primary)]
+    {
+        change(&stage, |now| *now = r0);
+        assert_eq!(stage.recurring().code, 8);
+    }
+    assert_eq!(stage.scores(), ["10000"]);
+}
+
+#[test]
+fn situation_3_the_link_is_back_and_the_peer_catches_up() {
+    let Some(stage) = Stage::running(V9, alone(Role::Secondary)) else { return };
+    let mut target =
+        resource(Role::Secondary, Disk::Inconsistent, Some((Role::Primary, Disk::UpToDate)));
+    target.peers.get_mut(&1).unwrap().volumes.get_mut(&0).unwrap().replication =
+        duet_drbd::Replication::SyncTarget;
+    let synced = resource(Role::Secondary, Disk::UpToDate, Some((Role::Primary, Disk::UpToDate)));
+    for r0 in [alone(Role::Secondary), target, synced] {
+        change(&stage, |now| *now = r0);
+        assert_eq!(stage.recurring().code, 0);
+    }
+    assert_eq!(stage.scores(), ["1000", "10", "10000"]);
+}

@@ -234,7 +234,7 @@ fn a_refused_peer_is_reconnected_by_nobody() {
             // was put off until the promotion.
             let is_new = action == Action::Start
                 && (facts.is_unconfigured()
-                    || progress.tried(|step| matches!(step, Step::Create(_))));
+                    || progress.tried(|step| matches!(step, Step::Create(_) | Step::Attach(_))));
             let is_put_off = action == Action::Promote && config.connect_only_after_promote;
             let is_split = facts.stand_alone().next().is_some();
             assert!(!is_split || is_new || is_put_off, "{action}: {seen:?}");

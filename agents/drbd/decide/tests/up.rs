@@ -203,3 +203,12 @@ fn what_is_not_in_the_configuration_is_not_started() {
         assert_eq!((code(&next), reason(&next)), (Some(ExitCode::Installed), "no r0".into()));
     }
 }
+
+#[test]
+fn a_leftover_of_8_4_is_attached_and_connected() {
+    assert_eq!(start(&known(bare(V8)), &at(0, 200)), Next::Do(Step::Attach(r0())));
+    let attached = after(at(1, 200), Step::Attach(r0()), 1, None);
+    let peers = vec![peer(Connection::StandAlone, Role::Unknown, Disk::DUnknown)];
+    let seen = known(Facts { version: V8, peers, ..well(Role::Secondary) });
+    assert_eq!(start(&seen, &attached), Next::Do(connect_all()));
+}
