@@ -20,8 +20,9 @@ TARGET    := $(or $(CARGO_TARGET_DIR),target)
 # Every agent is a package of its own, in a folder of that name, and installed under that name.
 PACKAGES  := $(patsubst agents/%/Cargo.toml,%,$(sort $(wildcard agents/*/Cargo.toml)))
 BUILT     := $(addprefix $(TARGET)/release/,$(PACKAGES))
-# Made with VirtualDomain.
-BESIDE    := $(TARGET)/release/VirtualDomain-libvirt
+# What agents become or supervise, made with them.
+BESIDE    := $(patsubst %.rs,$(TARGET)/release/%,$(notdir $(filter-out \
+             $(foreach p,$(PACKAGES),agents/$(p)/bin/$(p).rs),$(wildcard agents/*/bin/*.rs))))
 LAB       := $(CARGO) run --release --locked -q -p lab -- $(if $(AGENTS),--agents $(AGENTS))
 # What the programs are made from: tests do not make them older.
 SOURCES   := Cargo.toml Cargo.lock $(shell find src agents -name tests -prune -o -type f -print)

@@ -219,6 +219,14 @@ pub(crate) fn second_clone(programs: &Programs) -> String {
     )
 }
 
+/// The watcher of all replicated resources of a node, in every node.
+pub(crate) fn watcher(programs: &Programs) -> String {
+    format!(
+        "primitive p_watch {} op monitor interval=10s timeout=20s\nclone cl_watch p_watch\n",
+        programs.called("drbd-watch")
+    )
+}
+
 /// A guest as it is typed into `crm configure`. Migrations end in a second or two; one that does not
 /// is to be given up while somebody still waits for it.
 pub(crate) fn guest_resource(

@@ -22,7 +22,7 @@ struct Ours {
     beside: &'static [(&'static str, &'static str)],
 }
 
-const SLOTS: [Slot; 5] = [
+const SLOTS: [Slot; 6] = [
     Slot {
         name: "VirtualDomain",
         stock: "ocf:heartbeat:VirtualDomain",
@@ -33,7 +33,22 @@ const SLOTS: [Slot; 5] = [
             beside: &[("VirtualDomain-libvirt", "/usr/lib/duet/VirtualDomain-libvirt")],
         }),
     },
-    Slot { name: "drbd", stock: "ocf:linbit:drbd", ours: None },
+    Slot {
+        name: "drbd",
+        stock: "ocf:linbit:drbd",
+        ours: Some(Ours {
+            called: "ocf:rust:drbd",
+            package: "drbd",
+            installed: "/usr/lib/ocf/resource.d/rust/drbd",
+            beside: &[],
+        }),
+    },
+    Slot {
+        name: "drbd-watch",
+        // It does another thing: attributes for auto-promote.
+        stock: "ocf:linbit:drbd-attr",
+        ours: None,
+    },
     Slot { name: "crm-fence-peer", stock: "/usr/lib/drbd/crm-fence-peer.sh", ours: None },
     Slot { name: "fence_xvm", stock: "stonith:fence_xvm", ours: None },
     Slot { name: "fence_virtd", stock: "fence_virtd", ours: None },
@@ -216,8 +231,8 @@ mod tests {
     #[test]
     fn ours_is_the_default_where_it_exists() {
         let ours = choice("").unwrap();
-        assert!(ours["VirtualDomain"]);
-        assert!(!ours["drbd"]);
+        assert!(ours["VirtualDomain"] && ours["drbd"]);
+        assert!(!ours["fence_xvm"]);
     }
 
     #[test]
@@ -230,7 +245,8 @@ mod tests {
     #[test]
     fn a_wrong_choice_is_refused_with_what_there_is() {
         assert!(choice("Virtual=ours").unwrap_err().to_string().contains("VirtualDomain"));
-        assert!(choice("drbd=ours").unwrap_err().to_string().contains("no drbd of ours yet"));
+        let why = choice("fence_xvm=ours").unwrap_err().to_string();
+        assert!(why.contains("no fence_xvm of ours yet"));
         assert!(choice("drbd=theirs").unwrap_err().to_string().contains("neither"));
     }
 }

@@ -6,6 +6,7 @@ mod cost;
 mod failures;
 mod roles;
 mod second;
+mod watcher;
 
 use super::Row;
 use crate::cluster::Cluster;
@@ -98,6 +99,15 @@ pub(super) fn table(scenario: Row) -> Vec<Scenario> {
                 "the module is unloaded under a monitored Secondary and cannot be loaded, then it can",
                 false,
                 broken::module_gone,
+            )
+        },
+        Scenario {
+            ours: Some(("drbd-watch", "there is no stock program that writes an agent's scores")),
+            ..scenario(
+                "drbd-watcher-killed",
+                "the watcher is killed and started again: scores follow the kernel without a monitor",
+                false,
+                watcher::killed,
             )
         },
         Scenario {
