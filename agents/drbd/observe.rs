@@ -272,7 +272,7 @@ fn read(config: &Config, action: Action, turn: &mut Turn<'_>) -> Configuration {
     // All of it: a dump of one resource has neither a root nor what `common` says (drbd-utils 9.22).
     let text = match say(&drbdadm(config, false).arg("dump-xml"), turn) {
         Ok(Ok(text)) => text,
-        Ok(Err(how)) => return unusable(ExitCode::Generic, format!("drbdadm {how}")),
+        Ok(Err(how)) => return unusable(ExitCode::Installed, format!("drbdadm dump-xml {how}")),
         Err(unusable) => return unusable,
     };
     let mut document = match Document::parse(&text) {
