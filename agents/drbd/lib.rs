@@ -13,6 +13,8 @@ pub mod score;
 pub mod spec;
 mod surroundings;
 
+use std::time::Duration;
+
 use duet_ocf::{
     AfterFailure, Agent, ExitCode, Next, Progress, Refusal, Request, Spec, Turn, Values,
 };
@@ -73,6 +75,11 @@ impl Agent for Drbd {
 
     fn exit_code(error: &apply::Error, _request: &Request) -> ExitCode {
         apply::exit_code(error)
+    }
+
+    /// A tool that hangs is killed at the deadline, and what it did is looked at after that.
+    fn reserve(_: &Request, timeout: Duration) -> Duration {
+        (timeout / 10).clamp(Duration::from_millis(200), Duration::from_secs(2)).min(timeout / 2)
     }
 
     /// What counts is what is seen afterwards: a tool that failed, or hung, may have done it all the same.

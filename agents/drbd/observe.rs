@@ -169,7 +169,8 @@ pub(crate) fn look(
         _ => false,
     };
     let configuration = if needs_configuration {
-        known.configuration.get_or_insert_with(|| read(config, turn)).clone()
+        let action = request.action;
+        known.configuration.get_or_insert_with(|| read(config, action, turn)).clone()
     } else {
         Configuration::NotAsked
     };
@@ -259,54 +260,80 @@ pub(crate) fn drbdadm(config: &Config, is_stacked: bool) -> Call {
     if is_stacked { call.arg("--stacked") } else { call }
 }
 
-/// What drbdadm says of the resource.
-fn read(config: &Config, turn: &mut Turn<'_>) -> Configuration {
-    let unusable = |code, why| Configuration::Unusable { code, why };
+/// What drbdadm says of the resource: whether it is for this node, and where that decides something, its options.
+fn read(config: &Config, action: Action, turn: &mut Turn<'_>) -> Configuration {
+    let is_stacked = match find(config, turn) {
+        Ok(is_stacked) => is_stacked,
+        Err(unusable) => return unusable,
+    };
+    if action != Action::ValidateAll && config.options.promoted_max <= 1 {
+        return Configuration::Read(Configured { is_stacked, ..Configured::default() });
+    }
+    // All of it: a dump of one resource has neither a root nor what `common` says (drbd-utils 9.22).
+    let text = match say(&drbdadm(config, false).arg("dump-xml"), turn) {
+        Ok(Ok(text)) => text,
+        Ok(Err(how)) => return unusable(ExitCode::Generic, format!("drbdadm {how}")),
+        Err(unusable) => return unusable,
+    };
+    let mut document = match Document::parse(&text) {
+        Ok(document) => document,
+        Err(why) => return unusable(ExitCode::Generic, chain(&why)),
+    };
+    let Some(resource) = document.resources.remove(&config.resource) else {
+        let why = format!("drbdadm dumps no resource {}", config.resource);
+        return unusable(ExitCode::Generic, why);
+    };
+    Configuration::Read(Configured {
+        is_stacked,
+        // What a template hides is left to DRBD itself to refuse.
+        allows_two_primaries: resource.allows_two_primaries() != Some(false),
+        fencing: fencing(&resource),
+        fence_peer: resource.handlers.get("fence-peer").map(str::to_owned),
+        has_unfence: ["unfence-peer", "after-resync-target"]
+            .iter()
+            .any(|name| resource.handlers.get(name).is_some()),
+    })
+}
+
+/// Whether the resource is one for this node, stacked (true) or not.
+fn find(config: &Config, turn: &mut Turn<'_>) -> Result<bool, Configuration> {
+    let name = &config.resource;
     if let Err(why) = file::read(&config.file, LIMIT) {
-        let why = format!("{}: {}", config.resource, chain(&why));
-        return unusable(ExitCode::Installed, why);
+        return Err(unusable(ExitCode::Installed, format!("Resource {name}: {}", chain(&why))));
     }
-    let mut reasons = Vec::new();
+    let mut reason = None;
     for is_stacked in [false, true] {
-        let call = drbdadm(config, is_stacked).args(["dump-xml", &config.resource]).limit(LIMIT);
-        let ended = match call.run(turn.within(turn.remaining() / 2)) {
-            Ok(ended) => ended,
-            Err(error @ HostError::NotFound { .. }) => {
-                return unusable(ExitCode::Installed, chain(&error));
+        match say(&drbdadm(config, is_stacked).args(["sh-dev", name]), turn)? {
+            Ok(text) if tools::devices(&text).is_empty() => {
+                let why = format!("drbdadm sh-dev named no device of resource {name}");
+                return Err(unusable(ExitCode::Generic, why));
             }
-            Err(error) => return unusable(ExitCode::Generic, chain(&error)),
-        };
-        if !ended.is_success() {
-            reasons.push(ended.describe());
-            continue;
-        }
-        let text = String::from_utf8_lossy(&ended.stdout);
-        let document = match Document::parse(&text) {
-            Ok(document) => document,
-            Err(why) => return unusable(ExitCode::Generic, chain(&why)),
-        };
-        match document.resources.get(&config.resource) {
-            Some(resource) => {
-                return Configuration::Read(Configured {
-                    is_stacked,
-                    // What a template hides is left to DRBD itself to refuse.
-                    allows_two_primaries: resource.allows_two_primaries() != Some(false),
-                    fencing: fencing(resource),
-                    fence_peer: resource.handlers.get("fence-peer").map(str::to_owned),
-                    has_unfence: ["unfence-peer", "after-resync-target"]
-                        .iter()
-                        .any(|name| resource.handlers.get(name).is_some()),
-                });
-            }
-            None => reasons.push(format!("drbdadm does not name it in {}", config.file.display())),
+            Ok(_) => return Ok(is_stacked),
+            // What it says of the resource itself, and not of a stacked one of that name.
+            Err(how) => reason = reason.or(Some(how)),
         }
     }
-    let why = reasons.swap_remove(0);
-    let why = format!(
-        "Resource {} is not to be had from the configuration: drbdadm {why}",
-        config.resource
-    );
-    unusable(ExitCode::Installed, why)
+    let how = reason.unwrap_or_default();
+    let why = format!("Resource {name} is not to be had from the configuration: drbdadm {how}");
+    Err(unusable(ExitCode::Installed, why))
+}
+
+/// What drbdadm prints, or how it failed.
+fn say(call: &Call, turn: &mut Turn<'_>) -> Result<Result<String, String>, Configuration> {
+    match call.clone().limit(LIMIT).run(turn.within(turn.remaining() / 2)) {
+        Ok(ended) if ended.is_success() => {
+            Ok(Ok(String::from_utf8_lossy(&ended.stdout).into_owned()))
+        }
+        Ok(ended) => Ok(Err(ended.describe())),
+        Err(error @ HostError::NotFound { .. }) => {
+            Err(unusable(ExitCode::Installed, chain(&error)))
+        }
+        Err(error) => Err(unusable(ExitCode::Generic, chain(&error))),
+    }
+}
+
+fn unusable(code: ExitCode, why: String) -> Configuration {
+    Configuration::Unusable { code, why }
 }
 
 /// The policy of every connection, where it is known.

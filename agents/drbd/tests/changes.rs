@@ -173,19 +173,20 @@ fn a_start_does_not_wait_for_a_peer_longer_than_it_was_told() {
 #[test]
 fn a_stacked_resource_is_found_and_named_as_such() {
     let Some(stage) = Stage::new(V8) else { return };
-    let not_here = Answer::fails(10, "'r0' not defined in your config (for this host).\n");
-    stage.tools.answer("drbdadm", "dump-xml", not_here);
-    stage.tools.answer("drbdadm", "stacked", Answer::success());
-    let answers = [
-        Answer::fails(10, "'r0' not defined in your config (for this host).\n"),
-        stage.configuration("r0", ""),
-    ];
-    stage.tools.answers("drbdadm", "c", answers);
+    let not_here = Answer::fails(1, "'r0' not defined in your config (for this host).\n");
+    stage.tools.answer("drbdadm", "sh-dev", not_here);
+    stage.tools.answer("drbdadm", "stacked", Answer::prints("/dev/drbd0\n"));
     let ran = stage.run_with("validate-all", &[]);
     assert_eq!(ran.code, 0, "{ran:?}");
     let calls = stage.tools.calls_of("drbdadm");
-    assert!(calls[0].ends_with("dump-xml r0") && !calls[0].contains("--stacked"), "{calls:?}");
-    assert!(calls[1].ends_with("--stacked dump-xml r0"), "{calls:?}");
+    assert!(calls[0].ends_with("sh-dev r0") && !calls[0].contains("--stacked"), "{calls:?}");
+    assert!(calls[1].ends_with("--stacked sh-dev r0"), "{calls:?}");
+    // And it is told so from then on.
+    stage.tools.forget();
+    let ran = stage.run_with("start", &[("CRM_meta_timeout", "3000")]);
+    let calls = stage.tools.calls_of("drbdadm");
+    let create = calls.iter().find(|call| call.contains("new-resource"));
+    assert!(create.is_some_and(|call| call.contains("--stacked new-resource r0")), "{ran:?}");
 }
 
 #[test]

@@ -55,8 +55,8 @@ fn a_wrong_path_of_the_configuration_is_5() {
 #[test]
 fn a_wrong_name_of_the_resource_is_5() {
     let Some(stage) = Stage::new(V9) else { return };
-    let unknown = Answer::fails(10, "'r9' not defined in your config (for this host).\n");
-    stage.tools.answer("drbdadm", "dump-xml", unknown);
+    let unknown = Answer::fails(1, "'r9' not defined in your config (for this host).\n");
+    stage.tools.answer("drbdadm", "sh-dev", unknown);
     let ran = stage.run_with("start", &[("drbd_resource", "r9")]);
     assert_eq!(ran.code, 5, "{ran:?}");
 }

@@ -194,6 +194,7 @@ impl Stage {
         for word in ["check-resize", "adjust", "attach", "outdate", "unfence-peer"] {
             tools.answer("drbdadm", word, success());
         }
+        tools.answer("drbdadm", "sh-dev", Answer::prints("/dev/drbd0\n"));
         tools.answer("drbdadm", "dump-xml", self.configuration("r0", ""));
         tools.answer("drbdadm", "sh-mod-parms", Answer::prints("minor_count=32\n"));
         tools.answer("modinfo", "", Answer::prints(&format!("{}\n", self.version)));
@@ -235,7 +236,7 @@ impl Stage {
         )
     }
 
-    /// What dump-xml prints of a resource of this name.
+    /// What dump-xml prints where there is a resource of this name.
     pub(crate) fn configuration(&self, name: &str, net: &str) -> Answer {
         let host = |host: &str| {
             format!(
