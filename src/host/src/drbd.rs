@@ -1,7 +1,7 @@
 //! DRBD's state as this machine's kernel has it: one look, or a look and what changes after it. Invariant: a view is
 //! whole and from the kernel itself; "could not ask" is an error and never a view in which something is missing.
 
-use crate::netlink::{Conversation, Subscription};
+use crate::netlink::{Conversation, Families, Subscription};
 use crate::process::{self, Call};
 use crate::{Error, NetlinkError, clock, file};
 use duet_drbd::events2;
@@ -201,6 +201,34 @@ impl AsFd for Stream {
     /// For waiting together with other things: readable when [`Stream::next`] has something.
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.changes.as_fd()
+    }
+}
+
+/// Waits for the module where none is loaded.
+#[derive(Debug)]
+pub struct Arrival {
+    families: Families,
+}
+
+impl Arrival {
+    /// Listens. Look at [`version`] after this once more: it may have come before.
+    ///
+    /// # Errors
+    /// [`Error::Netlink`].
+    pub fn expect() -> Result<Arrival, Error> {
+        Ok(Arrival { families: Families::open()? })
+    }
+
+    /// Whether it is time to look at [`version`] again: some module's messages have come to be or are gone.
+    pub fn is_news(&mut self) -> bool {
+        self.families.have_changed()
+    }
+}
+
+impl AsFd for Arrival {
+    /// Readable when there is news.
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.families.as_fd()
     }
 }
 
