@@ -56,7 +56,7 @@ impl State {
         if file::read_private(path, LIMIT).is_err() {
             let _ = std::fs::remove_file(path);
         }
-        file::write_atomic(path, self.render().as_bytes(), 0o600)
+        file::write_volatile(path, self.render().as_bytes(), 0o600)
     }
 
     fn render(&self) -> String {

@@ -10,9 +10,8 @@ use drbd_agent::facts::Kernel;
 use duet_drbd::{Object, Version, View, events2};
 use duet_host::{
     Error as HostError, clock,
-    drbd::{Arrival, Next, Stream, version},
+    drbd::{Arrival, Next, Stream, listen_by_tool, version},
     lines::{Heard, Lines},
-    process::Call,
 };
 use duet_ocf::chain;
 
@@ -87,8 +86,7 @@ impl Source {
     /// Listens to drbdsetup. Nothing is known before it has told all there is.
     pub(crate) fn open_events2() -> Result<Source, Deaf> {
         let version = version()?.ok_or(HostError::NoDrbd)?;
-        let call = Call::new("drbdsetup").arg("events2").env("LC_ALL", "C");
-        let lines = Lines::start(&call)?;
+        let lines = listen_by_tool()?;
         let ear = Ear::Events { lines, version, begun: View::default() };
         Ok(Source { ear, world: World::Unknown })
     }
