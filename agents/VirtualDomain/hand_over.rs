@@ -2,19 +2,12 @@
 //! arguments and environment but for a guard against becoming itself; there is no child, and nothing was done before.
 #![allow(clippy::disallowed_methods, reason = "looks at the program before becoming it")]
 
-use std::{
-    ffi::CString,
-    os::unix::{ffi::OsStrExt, fs::MetadataExt},
-    path::{Path, PathBuf},
-};
+use std::{ffi::CString, os::unix::ffi::OsStrExt};
 
+use duet_host::libexec;
 use duet_libvirt_rpc::Driver;
 use duet_ocf::{Action, boolean_word};
 
-/// Where `make install` puts it.
-const DIRECTORY: &str = "/usr/lib/duet";
-/// Another place, for tests. Heeded only where nobody but root and the caller could have put a program.
-const OVERRIDE: &str = "DUET_LIBEXECDIR";
 /// Who became the other program: its process number, so that a child that inherits it is somebody else.
 const GUARD: &str = "DUET_HANDED_OVER";
 /// Its name.
@@ -36,7 +29,7 @@ pub(crate) fn is_needed<'a>(action: &str, parameter: impl Fn(&str) -> Option<&'a
 
 /// Becomes the other program; comes back only with why not.
 pub(crate) fn become_it() -> String {
-    let program = program();
+    let program = libexec::program(NAME);
     let guard = std::process::id().to_string();
     if std::env::var_os(GUARD).is_some_and(|value| value == guard.as_str()) {
         return format!("{} is not the program with libvirt's client library", program.display());
@@ -59,21 +52,6 @@ pub(crate) fn become_it() -> String {
         Err(errno) => errno,
     };
     format!("Could not run {}: {}", program.display(), errno.desc())
-}
-
-fn program() -> PathBuf {
-    let other = std::env::var_os(OVERRIDE).map(PathBuf::from);
-    let directory = other.filter(|directory| directory.is_absolute() && is_ours_alone(directory));
-    directory.unwrap_or_else(|| PathBuf::from(DIRECTORY)).join(NAME)
-}
-
-fn is_ours_alone(directory: &Path) -> bool {
-    let caller = nix::unistd::geteuid().as_raw();
-    [directory.to_owned(), directory.join(NAME)].iter().all(|path| {
-        path.metadata().is_ok_and(|metadata| {
-            (metadata.uid() == 0 || metadata.uid() == caller) && metadata.mode() & 0o022 == 0
-        })
-    })
 }
 
 #[cfg(test)]

@@ -109,6 +109,39 @@ pub fn update(
         // Where no file can be made, nobody else has the lock either, and the score is worth more than it.
         Err(why) => (None, Some(why)),
     };
+    let done = bring_in_line(described, path, wanted, node, deadline)?;
+    match (&done, unlocked) {
+        (Done::Wrote(_), Some(why)) => Err(Error::Lock(why)),
+        _ => Ok(done),
+    }
+}
+
+/// For whoever watches: takes the lock, looks afresh, and brings the score in line with what is seen, by what the record says of
+/// whose it is and by which options. `None` where there is no record: nobody manages the resource here, or not any more.
+///
+/// # Errors
+/// [`Error`]; without the lock nothing is done.
+pub fn refresh(path: &Path, node: Option<&str>, deadline: Deadline) -> Result<Option<Done>, Error> {
+    // No lock is made where there is nothing to lock; what counts is the record under the lock.
+    if Record::read(path).is_none() {
+        return Ok(None);
+    }
+    let patience = deadline.within(clock::now(), LOCK_PATIENCE);
+    let Some(_lock) = Lock::take(&lock_of(path), patience).map_err(Error::Lock)? else {
+        return Ok(Some(Done::LeftToHolder));
+    };
+    let Some(described) = Record::read(path) else { return Ok(None) };
+    bring_in_line(&described, path, Wanted::AsSeen, node, deadline).map(Some)
+}
+
+/// Under the lock.
+fn bring_in_line(
+    described: &Record,
+    path: &Path,
+    wanted: Wanted,
+    node: Option<&str>,
+    deadline: Deadline,
+) -> Result<Done, Error> {
     let score = match wanted {
         Wanted::None => Score::Remove,
         Wanted::AsSeen | Wanted::AsSeenAnew => {
@@ -140,10 +173,7 @@ pub fn update(
     recorded.map_err(Error::Record)?;
     record.written = mark.map(|mark| Written { score, mark });
     record.write(path).map_err(Error::Record)?;
-    match unlocked {
-        None => Ok(Done::Wrote(score)),
-        Some(why) => Err(Error::Lock(why)),
-    }
+    Ok(Done::Wrote(score))
 }
 
 /// Changes what the record remembers beside the score, under the lock.

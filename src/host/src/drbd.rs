@@ -1,7 +1,8 @@
 //! DRBD's state as this machine's kernel has it: one look, or a look and what changes after it. Invariant: a view is
 //! whole and from the kernel itself; "could not ask" is an error and never a view in which something is missing.
 
-use crate::netlink::{Conversation, Subscription};
+use crate::lines::Lines;
+use crate::netlink::{Conversation, Families, Subscription};
 use crate::process::{self, Call};
 use crate::{Error, NetlinkError, clock, file};
 use duet_drbd::events2;
@@ -122,12 +123,7 @@ fn snapshot(kernel: &mut Conversation, deadline: Deadline) -> Result<View, Netli
 
 /// By `drbdsetup events2 --now`, because of this error. The text has no node ids and no counters.
 fn by_tool(why: NetlinkError, deadline: Deadline) -> Result<View, Error> {
-    let call = Call::new("drbdsetup")
-        .args(["events2", "--now"])
-        .path(tools())
-        .env("LC_ALL", "C")
-        .env("DRBD_DONT_WARN_ON_VERSION_MISMATCH", "1")
-        .limit(LONGEST_TEXT);
+    let call = events2_call().arg("--now").limit(LONGEST_TEXT);
     let failed = |how| Error::Drbdsetup { how, source: why };
     let ended = match call.run(deadline) {
         Ok(ended) => ended,
@@ -139,6 +135,22 @@ fn by_tool(why: NetlinkError, deadline: Deadline) -> Result<View, Error> {
     }
     events2::snapshot(&String::from_utf8_lossy(&ended.stdout))
         .map_err(|error| failed(chain(&error)))
+}
+
+fn events2_call() -> Call {
+    Call::new("drbdsetup")
+        .arg("events2")
+        .path(tools())
+        .env("LC_ALL", "C")
+        .env("DRBD_DONT_WARN_ON_VERSION_MISMATCH", "1")
+}
+
+/// `drbdsetup events2`, where the kernel's messages cannot be understood: all there is, `exists -`, and then what changes.
+///
+/// # Errors
+/// It is not installed, or could not be started.
+pub fn listen_by_tool() -> Result<Lines, Error> {
+    Lines::start(&events2_call())
 }
 
 /// Changes as they happen.
@@ -201,6 +213,34 @@ impl AsFd for Stream {
     /// For waiting together with other things: readable when [`Stream::next`] has something.
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.changes.as_fd()
+    }
+}
+
+/// Waits for the module where none is loaded.
+#[derive(Debug)]
+pub struct Arrival {
+    families: Families,
+}
+
+impl Arrival {
+    /// Listens. Look at [`version`] after this once more: it may have come before.
+    ///
+    /// # Errors
+    /// [`Error::Netlink`].
+    pub fn expect() -> Result<Arrival, Error> {
+        Ok(Arrival { families: Families::open()? })
+    }
+
+    /// Whether it is time to look at [`version`] again: some module's messages have come to be or are gone.
+    pub fn is_news(&mut self) -> bool {
+        self.families.have_changed()
+    }
+}
+
+impl AsFd for Arrival {
+    /// Readable when there is news.
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.families.as_fd()
     }
 }
 

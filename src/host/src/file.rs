@@ -138,7 +138,26 @@ pub fn write_atomic(path: &Path, bytes: &[u8], mode: u32) -> Result<(), Error> {
     replace(path, bytes, mode).map_err(|source| Error::Write { path: path.to_owned(), source })
 }
 
+/// The same for what matters to nobody after a power cut, and then may be lost or empty: no disk is waited for.
+///
+/// # Errors
+/// Those of [`write_atomic`].
+pub fn write_volatile(path: &Path, bytes: &[u8], mode: u32) -> Result<(), Error> {
+    replace_and(path, bytes, mode, |_| Ok(()))
+        .map_err(|source| Error::Write { path: path.to_owned(), source })
+}
+
 pub(crate) fn replace(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
+    replace_and(path, bytes, mode, File::sync_all)
+}
+
+/// `settle` is what is done to the new file before it takes the name, and to the directory after it.
+fn replace_and(
+    path: &Path,
+    bytes: &[u8],
+    mode: u32,
+    settle: fn(&File) -> io::Result<()>,
+) -> io::Result<()> {
     let (target, before) = match fs::canonicalize(path) {
         Ok(real) => {
             let before = fs::metadata(&real)?;
@@ -173,14 +192,14 @@ pub(crate) fn replace(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
         }
         let mode = before.as_ref().map_or(mode, |before| before.mode() & 0o7777);
         file.set_permissions(fs::Permissions::from_mode(mode))?;
-        file.sync_all()?;
+        settle(&file)?;
         fs::rename(&temporary, &target)
     })();
     if written.is_err() {
         let _ = fs::remove_file(&temporary);
         return written;
     }
-    File::open(directory)?.sync_all()
+    settle(&File::open(directory)?)
 }
 
 fn parent(path: &Path) -> Option<PathBuf> {
@@ -234,8 +253,10 @@ mod tests {
         assert_eq!(fs::metadata(&path).unwrap().mode() & 0o7777, 0o640);
         fs::set_permissions(&path, fs::Permissions::from_mode(0o604)).unwrap();
         std::os::unix::fs::symlink("f", &link).unwrap();
-        write_atomic(&link, b"two", 0o600).unwrap();
+        write_volatile(&link, b"two", 0o600).unwrap();
         assert_eq!(fs::read(&path).unwrap(), b"two");
+        write_atomic(&link, b"three", 0o600).unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"three");
         assert_eq!(fs::metadata(&path).unwrap().mode() & 0o7777, 0o604);
         assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 2);

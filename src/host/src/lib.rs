@@ -8,9 +8,12 @@
 mod attributes;
 pub mod bounded;
 pub mod clock;
+pub mod daemon;
 pub mod drbd;
 mod error;
 pub mod file;
+pub mod libexec;
+pub mod lines;
 mod lock;
 mod log;
 mod netlink;

@@ -192,6 +192,46 @@ impl Conversation {
     }
 }
 
+/// What the kernel tells of families of messages that come and go.
+#[derive(Debug)]
+pub(crate) struct Families {
+    socket: Socket,
+    buffer: Vec<u8>,
+}
+
+impl Families {
+    /// Listens.
+    ///
+    /// # Errors
+    /// [`Error::Socket`].
+    pub(crate) fn open() -> Result<Families, Error> {
+        let failed = |source| Error::Socket { asked: "its families of messages", source };
+        let socket = Socket::open().map_err(failed)?;
+        socket.join(CONTROL_GROUP).map_err(failed)?;
+        Ok(Families { socket, buffer: vec![0; 4096] })
+    }
+
+    /// Whether anything was told since the last call. Which family it was does not matter: one comes or goes so seldom that it is
+    /// cheaper to look than to read, and then nothing can be misread. For the same reason a message that is lost or too long
+    /// says as much as any other.
+    pub(crate) fn have_changed(&mut self) -> bool {
+        let mut something = false;
+        for _ in 0..BATCH {
+            match self.socket.receive(&mut self.buffer) {
+                Ok(Received::Nothing) => break,
+                Ok(Received::Datagram(_) | Received::Lost) | Err(_) => something = true,
+            }
+        }
+        something
+    }
+}
+
+impl AsFd for Families {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}
+
 /// What comes unasked.
 #[derive(Debug)]
 pub(crate) struct Subscription {

@@ -10,9 +10,10 @@ use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 use std::ffi::{OsStr, OsString};
 use std::io;
+use std::os::fd::AsFd;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
 
 /// Where programs are looked for, whatever PATH the caller had; also the PATH children get.
@@ -163,7 +164,7 @@ impl Call {
     /// It could not be found or started, or it was still running at the deadline and was killed.
     pub fn run(&self, deadline: Deadline) -> Result<Ended, Error> {
         let began = clock::now();
-        let mut child = self.start()?;
+        let mut child = self.start(Stdio::piped())?;
         let mut session = Session::new(&mut child, &self.input, self.limit, self.keeps_end);
         let warned_at = Deadline::at(deadline.when().saturating_sub(self.warning));
         let ended_in_time =
@@ -194,7 +195,20 @@ impl Call {
         })
     }
 
-    fn start(&self) -> Result<Child, Error> {
+    /// What it is called.
+    pub(crate) fn program(&self) -> &str {
+        &self.program
+    }
+
+    /// Starts it to be listened to: nothing to read, and nobody reads what it complains about.
+    pub(crate) fn start_talking(&self) -> Result<(Child, ChildStdout), Error> {
+        let mut child = self.start(Stdio::null())?;
+        let pipe = child.stdout.take().ok_or_else(|| self.talk(io::ErrorKind::NotFound.into()))?;
+        session::set_nonblocking(pipe.as_fd());
+        Ok((child, pipe))
+    }
+
+    fn start(&self, stderr: Stdio) -> Result<Child, Error> {
         let Some(file) = find(&self.program, &self.path) else {
             return Err(Error::NotFound { program: self.program.clone() });
         };
@@ -219,7 +233,7 @@ impl Call {
             .current_dir(&self.directory)
             .stdin(input)
             .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
+            .stderr(stderr)
             .process_group(0);
         // A program that is being replaced, by an upgrade say, is busy for a moment.
         let patience = Instant::now() + BUSY_PATIENCE;

@@ -44,9 +44,7 @@ pub fn run<A: Agent>(mut agent: A) -> ! {
     let validating = words.first().is_some_and(|word| word == Action::ValidateAll.name());
     let name = A::spec().name;
     answer_panics(name, &environment);
-    nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o022));
-    let _ = nix::sys::signal::SigSet::all().thread_unblock();
-    heed_children();
+    take_signals();
     let mut machine = Machine::new(Log::new(name, &environment, validating));
     let code = drive(&mut agent, &words, environment, &mut machine);
     // What somebody asked for could not be delivered; for all else stdout is never used.
@@ -60,6 +58,13 @@ pub fn run<A: Agent>(mut agent: A) -> ! {
 pub(crate) fn leave(code: ExitCode) -> ! {
     // SAFETY: _exit takes a number and does not return.
     unsafe { nix::libc::_exit(i32::from(code.number())) }
+}
+
+/// What a caller may have changed, as it usually is.
+pub(crate) fn take_signals() {
+    nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o022));
+    let _ = nix::sys::signal::SigSet::all().thread_unblock();
+    heed_children();
 }
 
 /// An ignored SIGCHLD is inherited, and makes the kernel forget how a child ended.

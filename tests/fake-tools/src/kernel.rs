@@ -171,13 +171,15 @@ impl FakeKernel {
         self.module().unload();
     }
 
-    /// Loads the module of this version, without resources.
+    /// Loads the module of this version, without resources, and says so in the controller's group.
     pub fn load(&self, version: Version) {
         let mut module = self.module();
         module.is_loaded = true;
         module.version = version;
         module.view = View::default();
         self.write_files(version);
+        let come = module.family(0);
+        module.tell(CONTROL_GROUP, &come);
     }
 
     fn write_files(&self, version: Version) {

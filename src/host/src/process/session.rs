@@ -173,7 +173,7 @@ fn has_exited(child: &Child) -> io::Result<bool> {
     }
 }
 
-fn set_nonblocking(fd: BorrowedFd<'_>) {
+pub(super) fn set_nonblocking(fd: BorrowedFd<'_>) {
     use nix::fcntl::{FcntlArg, OFlag, fcntl};
     // Cannot fail for a pipe of ours.
     let _ = fcntl(fd, FcntlArg::F_SETFL(OFlag::O_NONBLOCK));

@@ -1,0 +1,5 @@
+//! ocf:rust:drbd-watch as Pacemaker calls it.
+
+fn main() {
+    drbd_watch::main()
+}

@@ -1,0 +1,115 @@
+//! What comes next, for every action. Invariant: pure; 7 and a stop that succeeded only where no daemon was seen to be left, 0 of a
+//! start or a monitor only where one was seen that lives and follows.
+
+mod start;
+mod stop;
+#[cfg(test)]
+mod tests;
+
+use std::{fmt, time::Duration};
+
+use duet_host::processes::Process;
+use duet_ocf::{Action, ExitCode, Next, Progress, Request};
+
+use crate::{
+    observe::{Daemon, Observation, Says},
+    state::{BEAT, Following},
+};
+
+/// A sign of life that is older is none: three were missed.
+pub(crate) const STALE: Duration = Duration::from_secs(3 * BEAT.as_secs());
+/// Between two looks at something that takes milliseconds.
+const PAUSE: Duration = Duration::from_millis(20);
+/// How long a process that was told to end may take to do so by itself.
+const GRACE: Duration = Duration::from_secs(2);
+
+/// One change of the world.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Step {
+    /// Start the daemon.
+    Spawn,
+    /// Tell it to end.
+    Terminate(Process),
+    /// End it.
+    Kill(Process),
+    /// Remove the state of one that is gone.
+    Forget,
+}
+
+impl fmt::Display for Step {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Step::Spawn => out.write_str("start drbd-watchd"),
+            Step::Terminate(process) => write!(out, "end drbd-watchd (process {})", process.pid),
+            Step::Kill(process) => write!(out, "kill drbd-watchd (process {})", process.pid),
+            Step::Forget => out.write_str("remove the state of drbd-watchd"),
+        }
+    }
+}
+
+/// The decision.
+pub(crate) fn next(request: &Request, seen: &Observation, progress: &Progress<Step>) -> Next<Step> {
+    match request.action {
+        Action::Start => start::start(seen, progress),
+        Action::Stop => stop::stop(seen, progress),
+        Action::Monitor | Action::Status => monitor(&seen.daemon),
+        Action::ValidateAll => validate(seen),
+        // The table does not list these, or the loop answers them itself.
+        Action::Promote
+        | Action::Demote
+        | Action::Notify
+        | Action::MigrateTo
+        | Action::MigrateFrom
+        | Action::ReloadAgent
+        | Action::MetaData
+        | Action::Usage => {
+            Next::fail(ExitCode::Unimplemented, format!("{}: action not supported", request.action))
+        }
+    }
+}
+
+fn monitor(daemon: &Daemon) -> Next<Step> {
+    match daemon {
+        Daemon::Absent => Next::not_running(),
+        Daemon::Unclear(why) => Next::fail(ExitCode::Generic, unclear(why)),
+        Daemon::Present { process, says, duty: _ } => match complaint(says) {
+            None => Next::success(),
+            Some(why) => Next::fail(ExitCode::Generic, about(*process, &why)),
+        },
+    }
+}
+
+fn validate(seen: &Observation) -> Next<Step> {
+    match seen.missing.as_slice() {
+        [] => Next::success(),
+        missing => {
+            Next::fail(ExitCode::Installed, format!("Not installed: {}", missing.join(", ")))
+        }
+    }
+}
+
+/// Why one that is there is of no use; none if it lives and follows.
+fn complaint(says: &Says) -> Option<String> {
+    match says {
+        Says::Nothing => Some("has not said yet how it is".to_owned()),
+        Says::This { age: None, .. } => Some("gives a sign of life of another time".to_owned()),
+        Says::This { age: Some(age), .. } if *age > STALE => {
+            Some(format!("has not given a sign of life for {} s", age.as_secs()))
+        }
+        Says::This { following: following @ Following::Nothing(_), .. } => {
+            Some(format!("follows {following}"))
+        }
+        Says::This {
+            following: Following::Netlink | Following::Events2 | Following::NoModule,
+            age: Some(_),
+        } => None,
+    }
+}
+
+fn about(process: Process, why: &str) -> String {
+    format!("drbd-watchd (process {}) {why}", process.pid)
+}
+
+fn unclear(why: &str) -> String {
+    format!("Whether drbd-watchd runs cannot be told: {why}")
+}

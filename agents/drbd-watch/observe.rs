@@ -1,0 +1,105 @@
+//! Whether the daemon is there, and how it is. Invariant: reads only; "there is none" is said only after the process table was read
+//! as a whole, or the process that its state names was seen to be gone and no other is its.
+
+use std::time::Duration;
+
+use duet_host::{
+    Error, clock,
+    processes::{Process, Table},
+};
+use duet_ocf::chain;
+
+use crate::{
+    config::Config,
+    duty::is_daemon_of,
+    state::{Following, State},
+};
+
+/// One look.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Observation {
+    /// The daemon.
+    pub(crate) daemon: Daemon,
+    /// Whether there is a file with the state of one.
+    pub(crate) has_state: bool,
+    /// Programs that are needed and not to be found; only start and validate-all look.
+    pub(crate) missing: Vec<String>,
+}
+
+/// The daemon.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Daemon {
+    /// There is none.
+    Absent,
+    /// Whether there is one cannot be told.
+    Unclear(String),
+    /// It is there.
+    Present {
+        /// Who.
+        process: Process,
+        /// Whether it was told what this invocation would tell it.
+        duty: Told,
+        /// What it says of itself.
+        says: Says,
+    },
+}
+
+/// What it was told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Told {
+    /// The same.
+    Same,
+    /// Something else.
+    Otherwise,
+}
+
+/// What it says of itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Says {
+    /// Nothing yet.
+    Nothing,
+    /// This, so long ago.
+    This {
+        /// What it follows.
+        following: Following,
+        /// How old its sign of life is; none if that is of another boot.
+        age: Option<Duration>,
+    },
+}
+
+/// Looks.
+pub(crate) fn look(config: &Config) -> Observation {
+    let state = State::read(&config.duty.state);
+    let daemon = daemon(config, state.as_ref(), &Table::default())
+        .unwrap_or_else(|error| Daemon::Unclear(chain(&error)));
+    let has_state = std::fs::symlink_metadata(&config.duty.state).is_ok();
+    Observation { daemon, has_state, missing: Vec::new() }
+}
+
+fn daemon(config: &Config, state: Option<&State>, table: &Table) -> Result<Daemon, Error> {
+    let file = &config.duty.state;
+    let named = match state {
+        Some(state) => table
+            .see(state.process.pid)?
+            .filter(|seen| seen.process == state.process && is_daemon_of(file, &seen.arguments)),
+        None => None,
+    };
+    // Its state may have been removed behind its back.
+    let seen = match named {
+        Some(seen) => Some(seen),
+        None => table.find(|seen| is_daemon_of(file, &seen.arguments))?,
+    };
+    let Some(seen) = seen else { return Ok(Daemon::Absent) };
+    let says = match state.filter(|state| state.process == seen.process) {
+        None => Says::Nothing,
+        Some(state) => Says::This {
+            following: state.following.clone(),
+            age: clock::since_boot().checked_sub(state.beat),
+        },
+    };
+    let words = config.words();
+    let wanted = words.iter().map(|word| word.as_encoded_bytes());
+    let is_same = seen.arguments.iter().skip(1).map(Vec::as_slice).eq(wanted);
+    let duty = if is_same { Told::Same } else { Told::Otherwise };
+    Ok(Daemon::Present { process: seen.process, duty, says })
+}

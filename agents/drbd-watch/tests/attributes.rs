@@ -1,0 +1,110 @@
+//! The attributes of auto-promote: what attrd_updater is told when resources come, change and go, and when there are leftovers.
+#![allow(clippy::disallowed_methods, clippy::unwrap_used, reason = "tests")]
+#![allow(dead_code, reason = "each test file uses its part of the stage")]
+
+mod stage;
+
+use std::time::Duration;
+
+use duet_drbd::{Disk, Role};
+use duet_fake_tools::Answer;
+use stage::{Stage, alone, resource, well};
+
+const AUTO: (&str, &str) = ("auto_promote", "true");
+
+/// A node with r0 up, r1 configured and not up, and an attribute of a resource that is not there any more.
+fn node() -> Option<Stage> {
+    let stage = Stage::new()?;
+    stage.kernel.change(|view| {
+        view.resources.insert("r0".to_owned(), well());
+    });
+    stage.tools.answer("drbdadm", "sh-resources", Answer::prints("r0 r1\n"));
+    let answer = "<xpath-query>\n  \
+        <nvpair id=\"status-1-a\" name=\"drbd-promotion-score-r0\" value=\"10102\"/>\n  \
+        <nvpair id=\"status-1-b\" name=\"drbd-promotion-score-old\" value=\"10102\"/>\n</xpath-query>\n";
+    stage.tools.answer("cibadmin", "query", Answer::prints(answer));
+    Some(stage)
+}
+
+fn begin(stage: &Stage, parameters: &[(&str, &str)]) {
+    let ran = stage.run_with("start", &[&[AUTO], parameters].concat());
+    assert_eq!(ran.code, 0, "{} {}", ran.stderr, stage.log());
+}
+
+/// The calls so far, in the order of their names, since two may run at the same time.
+fn updates(stage: &Stage) -> Vec<String> {
+    let mut calls = stage.tools.calls_of("attrd_updater");
+    calls.sort();
+    calls
+}
+
+#[test]
+fn scores_are_dampened_and_never_and_none_are_not() {
+    let Some(stage) = node() else { return };
+    begin(&stage, &[]);
+    let first = [
+        "--name drbd-promotion-score-old --delete",
+        "--name drbd-promotion-score-r0 --update-both 10102 --delay 5",
+        "--name drbd-promotion-score-r1 --update-both -1000000 --delay 0",
+        "--name drbd-promotion-score:event-details-old --delete",
+    ];
+    stage.until("the first attributes", |stage| updates(stage) == first);
+    stage.tools.forget();
+    stage.kernel.change(|view| {
+        view.resources.insert("r0".to_owned(), alone());
+    });
+    let second = ["--name drbd-promotion-score-r0 --update-both 10101 --delay 5"];
+    stage.until("a lower score", |stage| updates(stage) == second);
+    stage.tools.forget();
+    stage.kernel.change(|view| {
+        view.resources.insert("r0".to_owned(), resource(Role::Secondary, Disk::Outdated, None));
+    });
+    let third = ["--name drbd-promotion-score-r0 --update-both -1000000 --delay 0"];
+    stage.until("never", |stage| updates(stage) == third);
+    stage.tools.forget();
+    stage.kernel.change(|view| view.resources.clear());
+    let fourth = [
+        "--name drbd-promotion-score-r0 --delete",
+        "--name drbd-promotion-score:event-details-r0 --delete",
+    ];
+    stage.until("none", |stage| updates(stage) == fourth);
+    std::thread::sleep(Duration::from_millis(300));
+    assert_eq!(updates(&stage), fourth);
+}
+
+#[test]
+fn names_and_delays_are_as_configured_and_details_are_told() {
+    let Some(stage) = node() else { return };
+    stage.tools.answer("cibadmin", "query", Answer::fails(105, "No such device or address\n"));
+    stage.tools.answer("drbdadm", "sh-resources", Answer::prints("r0\n"));
+    let own =
+        [("attr_name_prefix", "s"), ("dampening_delay", "7"), ("record_event_details", "yes")];
+    begin(&stage, &own);
+    let all = [
+        "--name s-r0 --update-both 10102 --delay 7",
+        "--name s:event-details-r0 --update-both name:r0 role:Secondary disk/0:UpToDate node2:Secondary \
+         score:10102 --delay 7",
+    ];
+    stage.until("the attributes", |stage| updates(stage) == all);
+    stage.until("the question", |stage| !stage.tools.calls_of("cibadmin").is_empty());
+    let asked = stage.tools.calls_of("cibadmin");
+    assert!(asked[0].contains("@uname='node1'") && asked[0].contains("'s-'"), "{asked:?}");
+}
+
+#[test]
+fn a_question_that_is_not_answered_removes_nothing() {
+    let Some(stage) = node() else { return };
+    stage.tools.answers(
+        "drbdadm",
+        "sh-resources",
+        [Answer::fails(10, "r1.res:3: Parse error\n"), Answer::prints("r0\n")],
+    );
+    begin(&stage, &[]);
+    let first = ["--name drbd-promotion-score-r0 --update-both 10102 --delay 5"];
+    stage.until("the score", |stage| updates(stage) == first);
+    std::thread::sleep(Duration::from_millis(500));
+    assert_eq!(updates(&stage), first);
+    // At the next sign of life it is.
+    stage.until("the leftover to go", |stage| updates(stage).len() == 3);
+    assert_eq!(updates(&stage)[0], "--name drbd-promotion-score-old --delete");
+}

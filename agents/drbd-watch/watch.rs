@@ -1,0 +1,355 @@
+//! The daemon: hears of changes, has the scores of managed resources looked at, and gives a sign of life. Invariant: nothing here
+//! waits for anything but the next event or sign of life, and what it decides is decided in plan.rs and attribute.rs.
+
+mod cib;
+mod plan;
+mod source;
+mod work;
+
+use std::{
+    collections::BTreeMap, ffi::OsString, os::fd::AsFd, path::PathBuf, sync::Arc, time::Duration,
+};
+
+use drbd_agent::record::{self, Mark, Record};
+use duet_host::{
+    Lock, Log, clock, daemon as host,
+    processes::{Process, Table},
+};
+use duet_ocf::{Level, chain};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+
+use crate::{
+    attribute::Board,
+    duty::Duty,
+    state::{BEAT, Following, State},
+    watch::{
+        plan::{Plan, World},
+        source::{Source, Told},
+        work::{Desk, Finished, Report, Work},
+    },
+};
+
+/// What changes within so long after what was told last is decided together with it ...
+const QUIET: Duration = Duration::from_millis(10);
+/// ... but not later than this after what was told first.
+const LATEST: Duration = Duration::from_millis(40);
+/// Between the first tries to listen, doubled each time.
+const SHORTEST_PAUSE: Duration = Duration::from_millis(50);
+/// And at most.
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+/// So many times a module that cannot be understood is tried before drbdsetup is: one that is being loaded or unloaded looks alike.
+const TRIES: u32 = 4;
+/// How many attributes are written at the same time.
+const ATTRIBUTES_AT_ONCE: usize = 4;
+
+/// The daemon.
+struct Watch {
+    duty: Duty,
+    log: Arc<Log>,
+    process: Process,
+    desk: Desk,
+    plan: Plan,
+    board: Option<Board>,
+    source: Option<Source>,
+    /// Why there is none, how often in a row, and when to try again.
+    deaf: (String, u32, Duration),
+    /// When was told, first and last, what is not decided yet.
+    told: Option<(Duration, Duration)>,
+    /// Whether listening began anew with that.
+    is_anew: bool,
+    next_beat: Duration,
+    mark: Option<Mark>,
+    /// How it is, and what of that is written down.
+    following: Following,
+    said: Option<Following>,
+    /// What the log was told last, by whom it was about.
+    complaints: BTreeMap<PathBuf, String>,
+    writing: usize,
+}
+
+/// Runs it, and ends only with a failure.
+pub(crate) fn daemon() -> ! {
+    let log = host::settle("drbd-watchd");
+    let words: Vec<OsString> = std::env::args_os().skip(1).collect();
+    let why = match Duty::parse(&words) {
+        Ok(duty) => run(duty, &log),
+        Err(error) => error.to_string(),
+    };
+    log.line(Level::Error, &why);
+    eprintln!("drbd-watchd: {why}");
+    std::process::exit(1)
+}
+
+/// Comes back only with why not.
+fn run(duty: Duty, log: &Arc<Log>) -> String {
+    let _ = std::fs::create_dir_all(&duty.records);
+    let _lock =
+        match Lock::take(&duty.state.with_extension("running"), clock::within(Duration::ZERO)) {
+            Ok(Some(lock)) => lock,
+            Ok(None) => return "another one runs already".to_owned(),
+            Err(error) => return chain(&error),
+        };
+    let process = match Table::default().see(std::process::id()) {
+        Ok(Some(seen)) => seen.process,
+        Ok(None) => return "the process table does not have this process".to_owned(),
+        Err(error) => return chain(&error),
+    };
+    let desk = match Desk::new() {
+        Ok(desk) => desk,
+        Err(error) => return chain(&error),
+    };
+    let board = duty.attributes.is_some().then(Board::default);
+    let mut watch = Watch {
+        duty,
+        log: Arc::clone(log),
+        process,
+        desk,
+        plan: Plan::default(),
+        board,
+        source: None,
+        deaf: (String::new(), 0, Duration::ZERO),
+        told: None,
+        is_anew: false,
+        next_beat: clock::now() + BEAT,
+        mark: Mark::now(),
+        following: Following::Nothing("it has just begun".to_owned()),
+        said: None,
+        complaints: BTreeMap::new(),
+        writing: 0,
+    };
+    loop {
+        watch.turn();
+    }
+}
+
+impl Watch {
+    /// Once round: what is due, then wait for what is next.
+    fn turn(&mut self) {
+        if self.source.is_none() && clock::now() >= self.deaf.2 {
+            self.open();
+        }
+        if self.told.is_some_and(|told| clock::now() >= settled(told)) {
+            self.consider();
+        }
+        if clock::now() >= self.next_beat {
+            self.beat();
+        }
+        self.hand_out();
+        self.say();
+        self.wait();
+        for finished in self.desk.take() {
+            self.finish(finished);
+        }
+        let told = self.source.as_mut().map(Source::listen);
+        self.hear(told);
+    }
+
+    fn hear(&mut self, told: Option<Told>) {
+        match told {
+            None | Some(Told::Nothing) => {}
+            Some(Told::Something) => {
+                let now = clock::now();
+                let first = self.told.map_or(now, |(first, _)| first);
+                self.told = Some((first, now));
+            }
+            Some(Told::Over(why)) => {
+                self.log.line(Level::Info, &format!("Listening begins anew: {why}"));
+                self.source = None;
+                self.told = None;
+                self.plan.lost();
+                let (_, tries, _) = self.deaf;
+                self.deaf = (why, tries, clock::now() + pause(tries));
+            }
+        }
+    }
+
+    fn open(&mut self) {
+        let (_, tries, _) = self.deaf;
+        let opened = match Source::open() {
+            Err(deaf) if deaf.is_of_language && tries >= TRIES => Source::open_events2(),
+            opened => opened,
+        };
+        let now = clock::now();
+        match opened {
+            Ok(source) => {
+                let (following, summary) = (source.following(), source::summary(&source.world));
+                self.log.line(Level::Info, &format!("Follows {following} ({summary})"));
+                self.told = Some((now, now));
+                self.is_anew = true;
+                self.source = Some(source);
+                // Not back to none before a sign of life: what breaks at once each time must not be tried all the time.
+                self.deaf.1 = tries + 1;
+            }
+            Err(deaf) => {
+                if deaf.why != self.deaf.0 {
+                    self.log.line(Level::Warning, &format!("Cannot follow DRBD: {}", deaf.why));
+                }
+                self.deaf = (deaf.why, tries + 1, now + pause(tries));
+            }
+        }
+    }
+
+    /// What was told is whole: whose score does it concern?
+    fn consider(&mut self) {
+        self.told = None;
+        let Some(source) = &self.source else { return };
+        if source.world == World::Unknown {
+            return;
+        }
+        let records = self.records();
+        self.plan.told(&records, &source.world, clock::now());
+        if let Some(board) = &mut self.board {
+            match &source.world {
+                World::Seen { view, .. } => board.told(view, self.is_anew),
+                World::NoModule => board.told(&duet_drbd::View::default(), self.is_anew),
+                World::Unknown => {}
+            }
+        }
+        self.is_anew = false;
+    }
+
+    fn beat(&mut self) {
+        let now = clock::now();
+        self.next_beat = now + BEAT;
+        let told = self.source.as_ref().map(Source::check);
+        if self.source.is_some() {
+            self.deaf.1 = 0;
+        }
+        self.hear(told);
+        let mark = Mark::now();
+        let is_same = |old: &Mark| {
+            mark.as_ref().is_none_or(|new| (&new.boot, new.daemon) == (&old.boot, old.daemon))
+        };
+        let is_lost = !self.mark.as_ref().is_none_or(is_same);
+        let records = self.records();
+        let world = self.source.as_ref().map_or(&World::Unknown, |source| &source.world);
+        self.plan.beat(&records, world, mark.as_ref(), now);
+        if let Some(board) = &mut self.board {
+            board.beat(is_lost);
+        }
+        self.mark = mark.or(self.mark.take());
+        // Even if nothing has changed.
+        self.said = None;
+    }
+
+    fn records(&self) -> Vec<(PathBuf, Record)> {
+        record::all(&self.duty.records)
+    }
+
+    fn world(&self) -> &World {
+        self.source.as_ref().map_or(&World::Unknown, |source| &source.world)
+    }
+
+    fn hand_out(&mut self) {
+        let world = self.source.as_ref().map_or(&World::Unknown, |source| &source.world);
+        for path in self.plan.start(world, clock::now()) {
+            self.desk.hand_out(Work::Score { path, node: self.duty.node.clone() });
+        }
+        let (Some(board), Some(rules)) = (&mut self.board, &self.duty.attributes) else { return };
+        if *world == World::Unknown || self.is_anew {
+            return;
+        }
+        if board.ask() {
+            let (prefix, node) = (rules.prefix.clone(), self.duty.node.clone());
+            self.desk.hand_out(Work::Ask { prefix, node });
+        }
+        for order in board.start(ATTRIBUTES_AT_ONCE.saturating_sub(self.writing)) {
+            self.writing += 1;
+            self.desk.hand_out(Work::Attribute { order, rules: rules.clone() });
+        }
+    }
+
+    fn finish(&mut self, finished: Finished) {
+        let about = match &finished.report {
+            Report::Score { path, .. } => path.clone(),
+            Report::Attribute { order, .. } => PathBuf::from(&order.resource),
+            Report::Answers(_) => PathBuf::new(),
+        };
+        match finished.said {
+            // What stays wrong is told once.
+            Some((level, text)) if level >= Level::Warning => {
+                if self.complaints.insert(about, text.clone()).as_ref() != Some(&text) {
+                    self.log.line(level, &text);
+                }
+            }
+            Some((level, text)) => {
+                self.complaints.remove(&about);
+                self.log.line(level, &text);
+            }
+            None => {
+                self.complaints.remove(&about);
+            }
+        }
+        match finished.report {
+            Report::Score { path, came } => self.plan.came(&path, &came, clock::now()),
+            Report::Attribute { order, is_written } => {
+                self.writing = self.writing.saturating_sub(1);
+                if let Some(board) = &mut self.board {
+                    board.came(&order, is_written);
+                }
+            }
+            Report::Answers(answers) => {
+                if let Some(board) = &mut self.board {
+                    board.answered(&answers);
+                }
+            }
+        }
+    }
+
+    /// Writes down how it is, where that has changed or it is time for a sign of life.
+    fn say(&mut self) {
+        match &self.source {
+            Some(source) => self.following = source.following(),
+            // It may be over in a moment, and is not worth a failure before it has lasted.
+            None if self.deaf.1 < TRIES => {}
+            None => self.following = Following::Nothing(self.deaf.0.clone()),
+        }
+        let following = self.following.clone();
+        if self.said.as_ref() == Some(&following) {
+            return;
+        }
+        let state = State { process: self.process, beat: clock::since_boot(), following };
+        if let Err(error) = state.write(&self.duty.state) {
+            let text = chain(&error);
+            let path = self.duty.state.clone();
+            if self.complaints.insert(path, text.clone()).as_ref() != Some(&text) {
+                self.log.line(Level::Warning, &text);
+            }
+        }
+        self.said = Some(state.following);
+    }
+
+    /// Until something is told, work comes back, or something is due.
+    fn wait(&self) {
+        let world = self.world();
+        let dues = [
+            Some(self.next_beat),
+            self.source.is_none().then_some(self.deaf.2),
+            self.told.map(settled),
+            self.plan.next_due(world),
+        ];
+        let next = dues.into_iter().flatten().min().unwrap_or(self.next_beat);
+        // Whole milliseconds rounded up, so that the last fraction is slept and not spun through.
+        let left = next.saturating_sub(clock::now()).saturating_add(Duration::from_micros(999));
+        let timeout = PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX);
+        let mut fds = vec![PollFd::new(self.desk.as_fd(), PollFlags::POLLIN)];
+        fds.extend(
+            self.source.as_ref().map(|source| PollFd::new(source.as_fd(), PollFlags::POLLIN)),
+        );
+        // Whatever it says, the next turn looks.
+        let _ = poll(&mut fds, timeout);
+    }
+}
+
+/// When what was told, first and last, is decided.
+fn settled((first, last): (Duration, Duration)) -> Duration {
+    last.saturating_add(QUIET).min(first.saturating_add(LATEST))
+}
+
+/// How long to wait after so many tries; not at all for the first.
+fn pause(tries: u32) -> Duration {
+    match tries {
+        0 => Duration::ZERO,
+        tries => SHORTEST_PAUSE.saturating_mul(1 << (tries - 1).min(10)).min(LONGEST_PAUSE),
+    }
+}

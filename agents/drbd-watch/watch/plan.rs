@@ -1,0 +1,197 @@
+//! Whose score is to be looked at again, and when. Invariant: pure; a change of a resource's facts is looked at after it was told,
+//! also if that was while an earlier look was under way; what could not be done is tried again at a sign of life and not before;
+//! nothing is concluded from not knowing.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use drbd_agent::{
+    facts::Kernel,
+    promotion::Done,
+    record::{Mark, Record, Written},
+};
+use duet_drbd::{Version, View};
+
+/// How many are at it at the same time.
+const AT_ONCE: usize = 4;
+/// How long after somebody else was found at it.
+const HOLDER_PAUSE: Duration = Duration::from_secs(1);
+
+/// What is known of DRBD at a moment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum World {
+    /// The module is not loaded.
+    NoModule,
+    /// All that the module has.
+    Seen {
+        /// Of the module.
+        version: Version,
+        /// Every resource.
+        view: View,
+    },
+    /// Nothing: it cannot be followed.
+    Unknown,
+}
+
+/// What is planned for all managed resources, by the files of their records.
+#[derive(Debug, Default)]
+pub(crate) struct Plan {
+    subjects: BTreeMap<PathBuf, Subject>,
+}
+
+/// One of them.
+#[derive(Debug, Default)]
+struct Subject {
+    /// As they were told last; none before the first time.
+    facts: Option<Kernel>,
+    /// Whether it is to be looked at, and from when on.
+    due: Option<Duration>,
+    /// Whether somebody is at it.
+    is_busy: bool,
+    /// Whether the last try has come to nothing.
+    has_failed: bool,
+}
+
+/// What a look has come to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Came {
+    /// Nobody manages it any more.
+    NotManaged,
+    /// To this.
+    To(Done),
+    /// To nothing.
+    Failed,
+}
+
+impl World {
+    /// What it has of a resource; `None` where nothing is known.
+    fn facts(&self, resource: &str) -> Option<Kernel> {
+        match self {
+            World::NoModule => Some(Kernel::NoModule),
+            World::Seen { version, view } => Some(Kernel::of(resource, view, *version)),
+            World::Unknown => None,
+        }
+    }
+}
+
+impl Plan {
+    /// Something was told, or listening began anew.
+    pub(crate) fn told(&mut self, records: &[(PathBuf, Record)], world: &World, now: Duration) {
+        self.take(records);
+        for (path, record) in records {
+            let (Some(subject), Some(facts)) =
+                (self.subjects.get_mut(path), world.facts(&record.resource))
+            else {
+                continue;
+            };
+            if subject.facts.as_ref() != Some(&facts) {
+                subject.facts = Some(facts);
+                subject.due = Some(now);
+            }
+        }
+    }
+
+    /// Listening has been interrupted: what was told before is worth nothing.
+    pub(crate) fn lost(&mut self) {
+        for subject in self.subjects.values_mut() {
+            subject.facts = None;
+        }
+    }
+
+    /// A sign of life: what failed is tried again, and so is what the cluster has lost since.
+    pub(crate) fn beat(
+        &mut self,
+        records: &[(PathBuf, Record)],
+        world: &World,
+        mark: Option<&Mark>,
+        now: Duration,
+    ) {
+        self.told(records, world, now);
+        for (path, record) in records {
+            let Some(subject) = self.subjects.get_mut(path) else { continue };
+            if subject.has_failed || is_lost(record.written.as_ref(), mark) {
+                subject.due = Some(now);
+            }
+        }
+    }
+
+    /// Whom to look at now. They count as being looked at from here on.
+    pub(crate) fn start(&mut self, world: &World, now: Duration) -> Vec<PathBuf> {
+        // Without knowing what is, the look would come to nothing; all are due when listening begins again.
+        if *world == World::Unknown {
+            return Vec::new();
+        }
+        let busy = self.subjects.values().filter(|subject| subject.is_busy).count();
+        let mut free = AT_ONCE.saturating_sub(busy);
+        let mut started = Vec::new();
+        for (path, subject) in &mut self.subjects {
+            let is_due = subject.due.is_some_and(|due| due <= now) && !subject.is_busy;
+            if is_due && free > 0 {
+                free -= 1;
+                *subject = Subject {
+                    due: None,
+                    is_busy: true,
+                    has_failed: false,
+                    ..std::mem::take(subject)
+                };
+                started.push(path.clone());
+            }
+        }
+        started
+    }
+
+    /// One of them came back.
+    pub(crate) fn came(&mut self, path: &Path, came: &Came, now: Duration) {
+        let Some(subject) = self.subjects.get_mut(path) else { return };
+        subject.is_busy = false;
+        match came {
+            Came::To(Done::Wrote(_) | Done::InPlace(_)) => {}
+            // Whoever has the lock may have looked before what was told.
+            Came::To(Done::LeftToHolder) => {
+                let again = now.saturating_add(HOLDER_PAUSE);
+                subject.due = Some(subject.due.map_or(again, |due| due.min(again)));
+            }
+            Came::To(Done::Left(_)) | Came::Failed => subject.has_failed = true,
+            Came::NotManaged => {
+                self.subjects.remove(path);
+            }
+        }
+    }
+
+    /// When [`Plan::start`] has somebody to start next; none if only an event can change that.
+    pub(crate) fn next_due(&self, world: &World) -> Option<Duration> {
+        let busy = self.subjects.values().filter(|subject| subject.is_busy).count();
+        if *world == World::Unknown || busy >= AT_ONCE {
+            return None;
+        }
+        let waiting = self.subjects.values().filter(|subject| !subject.is_busy);
+        waiting.filter_map(|subject| subject.due).min()
+    }
+
+    /// Keeps to those that have a record, and to those that somebody is at.
+    fn take(&mut self, records: &[(PathBuf, Record)]) {
+        let managed: BTreeSet<&Path> = records.iter().map(|(path, _)| path.as_path()).collect();
+        self.subjects.retain(|path, subject| subject.is_busy || managed.contains(path.as_path()));
+        for (path, _) in records {
+            self.subjects.entry(path.clone()).or_default();
+        }
+    }
+}
+
+/// Whether the cluster does not have any more what was written, or it is not known what was. Its age does not matter: the agent's
+/// monitor writes it again each minute. While there is no attribute daemon to be seen, nothing can be written.
+fn is_lost(written: Option<&Written>, mark: Option<&Mark>) -> bool {
+    match (written, mark) {
+        (_, None) => false,
+        (None, Some(_)) => true,
+        (Some(written), Some(mark)) => {
+            (written.mark.daemon, &written.mark.boot) != (mark.daemon, &mark.boot)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,260 @@
+//! What takes time, on threads of its own, so that a cluster that does not answer keeps nobody from listening: scores, attributes,
+//! and what is asked before attributes are removed. Invariant: each piece of work has a deadline, and comes back whatever happens.
+
+use std::{
+    io::{Read, Write},
+    os::{
+        fd::{AsFd, BorrowedFd},
+        unix::net::UnixStream,
+    },
+    path::PathBuf,
+    sync::mpsc::{Receiver, Sender, channel},
+    thread,
+    time::Duration,
+};
+
+use drbd_agent::{promotion, record::Record};
+use duet_host::{clock, process::Call};
+use duet_ocf::{Deadline, Level, chain};
+
+use crate::{
+    attribute::{Answers, Order},
+    duty::Attributes,
+    watch::{cib, plan::Came},
+};
+
+/// How long one piece of work may take.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// Bytes for a thread's stack: what is read is on the heap.
+const STACK: usize = 256 * 1024;
+
+/// A piece of work.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Work {
+    /// Look at a resource's state and bring its score in line.
+    Score {
+        /// The file of its record.
+        path: PathBuf,
+        /// This node's name.
+        node: Option<String>,
+    },
+    /// Write an attribute.
+    Attribute {
+        /// Which.
+        order: Order,
+        /// By these rules.
+        rules: Attributes,
+    },
+    /// Ask what is configured, and which attributes there are.
+    Ask {
+        /// Their names begin with this.
+        prefix: String,
+        /// This node's name.
+        node: Option<String>,
+    },
+}
+
+/// What has come of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Report {
+    /// Of a score.
+    Score {
+        /// Whose.
+        path: PathBuf,
+        /// What.
+        came: Came,
+    },
+    /// Of an attribute.
+    Attribute {
+        /// Which.
+        order: Order,
+        /// Whether it is in place.
+        is_written: bool,
+    },
+    /// Of the questions.
+    Answers(Answers),
+}
+
+/// A report, and what the log should say of it.
+#[derive(Debug)]
+pub(crate) struct Finished {
+    /// What has come of it.
+    pub(crate) report: Report,
+    /// For the log; a complaint is told once.
+    pub(crate) said: Option<(Level, String)>,
+}
+
+/// Where work is handed out and comes back.
+#[derive(Debug)]
+pub(crate) struct Desk {
+    sender: Sender<Finished>,
+    receiver: Receiver<Finished>,
+    bell: UnixStream,
+    rope: UnixStream,
+}
+
+impl Desk {
+    /// An empty desk.
+    ///
+    /// # Errors
+    /// No descriptors are left.
+    pub(crate) fn new() -> std::io::Result<Desk> {
+        let (bell, rope) = UnixStream::pair()?;
+        bell.set_nonblocking(true)?;
+        rope.set_nonblocking(true)?;
+        let (sender, receiver) = channel();
+        Ok(Desk { sender, receiver, bell, rope })
+    }
+
+    /// Hands out a piece of work.
+    pub(crate) fn hand_out(&self, work: Work) {
+        let sender = self.sender.clone();
+        let rope = self.rope.try_clone();
+        let again = work.clone();
+        let run = move || {
+            let finished = work.run();
+            let _ = sender.send(finished);
+            // A full rope has rung already.
+            if let Ok(mut rope) = rope {
+                let _ = rope.write(&[0]);
+            }
+        };
+        if let Err(error) = thread::Builder::new().stack_size(STACK).spawn(run) {
+            let _ = self.sender.send(again.failed(&format!("Could not start a thread: {error}")));
+            let _ = (&self.rope).write(&[0]);
+        }
+    }
+
+    /// What has come back.
+    pub(crate) fn take(&self) -> Vec<Finished> {
+        let mut rings = [0; 64];
+        while (&self.bell).read(&mut rings).is_ok_and(|length| length > 0) {}
+        self.receiver.try_iter().collect()
+    }
+}
+
+impl AsFd for Desk {
+    /// Readable when something has come back.
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.bell.as_fd()
+    }
+}
+
+impl Work {
+    fn run(self) -> Finished {
+        let deadline = clock::within(PATIENCE);
+        match self {
+            Work::Score { path, node } => score(path, node.as_deref(), deadline),
+            Work::Attribute { order, rules } => attribute(order, &rules, deadline),
+            Work::Ask { prefix, node } => ask(&prefix, node, deadline),
+        }
+    }
+
+    /// The same as if it had come to nothing.
+    fn failed(self, why: &str) -> Finished {
+        let report = match self {
+            Work::Score { path, node: _ } => Report::Score { path, came: Came::Failed },
+            Work::Attribute { order, rules: _ } => Report::Attribute { order, is_written: false },
+            Work::Ask { .. } => Report::Answers(Answers { configured: None, existing: None }),
+        };
+        Finished { report, said: Some((Level::Error, why.to_owned())) }
+    }
+}
+
+fn score(path: PathBuf, node: Option<&str>, deadline: Deadline) -> Finished {
+    let instance = Record::read(&path).map(|record| record.instance).unwrap_or_default();
+    let (came, said) = match promotion::refresh(&path, node, deadline) {
+        Ok(None) => (Came::NotManaged, None),
+        Ok(Some(done)) => {
+            let said = match &done {
+                promotion::Done::Wrote(score) => Some((
+                    Level::Info,
+                    format!("Changed the promotion score of {instance} to {score}"),
+                )),
+                promotion::Done::Left(Some(why)) => Some((
+                    Level::Warning,
+                    format!("Left the promotion score of {instance} as it is: {why}"),
+                )),
+                promotion::Done::InPlace(_)
+                | promotion::Done::Left(None)
+                | promotion::Done::LeftToHolder => None,
+            };
+            (Came::To(done), said)
+        }
+        Err(error) => (Came::Failed, Some((Level::Warning, chain(&error)))),
+    };
+    Finished { report: Report::Score { path, came }, said }
+}
+
+fn attribute(order: Order, rules: &Attributes, deadline: Deadline) -> Finished {
+    let Order { resource, value, details } = &order;
+    let name = format!("{}-{resource}", rules.prefix);
+    let updater = || Call::new("attrd_updater").env("LC_ALL", "C");
+    // Only a score waits for further ones.
+    let delay = match value {
+        crate::attribute::Value::Score(_) => rules.delay,
+        crate::attribute::Value::Never | crate::attribute::Value::Absent => 0,
+    };
+    let call = |name: &str, text: Option<String>| match text {
+        Some(text) => {
+            updater().args(["--name", name, "--update-both", &text, "--delay", &delay.to_string()])
+        }
+        None => updater().args(["--name", name, "--delete"]),
+    };
+    let what = value.text().unwrap_or_else(|| "none".to_owned());
+    let failed = |how: String| {
+        Some((Level::Warning, format!("Could not change the attribute {name} to {what}: {how}")))
+    };
+    let (is_written, mut said) = match call(&name, value.text()).run(deadline) {
+        Ok(ended) if ended.is_success() => {
+            (true, Some((Level::Info, format!("Changed the attribute {name} to {what}"))))
+        }
+        Ok(ended) => (false, failed(format!("attrd_updater {}", ended.describe()))),
+        Err(error) => (false, failed(chain(&error))),
+    };
+    if is_written {
+        let beside = format!("{}:event-details-{resource}", rules.prefix);
+        let text = value.text().map(|_| details.clone());
+        let wanted = rules.has_details || text.is_none();
+        let written = wanted.then(|| call(&beside, text).run(deadline));
+        // It is for people; that it could not be written changes no decision.
+        if let Some(Err(error)) = written {
+            said = Some((
+                Level::Warning,
+                format!("Could not change the attribute {beside}: {}", chain(&error)),
+            ));
+        }
+    }
+    Finished { report: Report::Attribute { order, is_written }, said }
+}
+
+fn ask(prefix: &str, node: Option<String>, deadline: Deadline) -> Finished {
+    let call = Call::new("drbdadm").env("LC_ALL", "C").arg("sh-resources");
+    let mut said = None;
+    let mut told = |call: Call, what: &str| match call.run(deadline) {
+        Ok(ended) if ended.is_success() && !ended.is_truncated => {
+            String::from_utf8(ended.stdout).ok()
+        }
+        Ok(ended) if what == cib::ASKED && ended.code == Some(cib::NONE) => Some(String::new()),
+        Ok(ended) => {
+            said =
+                Some((Level::Warning, format!("Could not ask for {what}: {}", ended.describe())));
+            None
+        }
+        Err(error) => {
+            said = Some((Level::Warning, format!("Could not ask for {what}: {}", chain(&error))));
+            None
+        }
+    };
+    let configured = told(call, "the configured resources")
+        .map(|text| text.split_ascii_whitespace().map(str::to_owned).collect());
+    let node = node.or_else(|| {
+        let name = told(Call::new("crm_node").arg("-n"), "this node's name")?;
+        Some(name.trim().to_owned()).filter(|name| !name.is_empty())
+    });
+    let existing = node.and_then(|node| cib::query(prefix, &node)).and_then(|query| {
+        let call = Call::new("cibadmin").env("LC_ALL", "C").args(["--query", "--xpath", &query]);
+        cib::resources(&told(call, cib::ASKED)?, prefix)
+    });
+    Finished { report: Report::Answers(Answers { configured, existing }), said }
+}
