@@ -179,4 +179,6 @@ impl fmt::Display for Score {
 }
 
 #[cfg(test)]
+mod recorded;
+#[cfg(test)]
 mod tests;
