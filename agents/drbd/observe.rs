@@ -120,7 +120,7 @@ pub(crate) struct Known {
     pub(crate) access: Access,
     /// Whether something could not be ended.
     pub(crate) is_held: bool,
-    /// Whether the score is written also where it is in place: all but monitors do.
+    /// Whether the score is written also where it is in place.
     pub(crate) writes_anew: bool,
     /// Who was promoted in Pacemaker's eyes when it was asked last.
     elsewhere: Option<Elsewhere>,
@@ -154,7 +154,9 @@ pub(crate) fn look(
     let now = turn.now();
     let deadline = duet_ocf::Deadline::at(now.saturating_add(share));
     let kernel = promotion::ask_kernel(&config.resource, deadline);
-    known.writes_anew = request.action != Action::Monitor;
+    // A promotion is waited for by what is above it, and the notification after it writes the score anew.
+    known.writes_anew =
+        !matches!(request.action, Action::Monitor | Action::Promote | Action::Demote);
     match &kernel {
         Kernel::Known(facts) => {
             known.generation = Some(facts.version.generation());
