@@ -154,9 +154,9 @@ pub(crate) fn look(
     let now = turn.now();
     let deadline = duet_ocf::Deadline::at(now.saturating_add(share));
     let kernel = promotion::ask_kernel(&config.resource, deadline);
-    // A promotion is waited for by what is above it, and the notification after it writes the score anew.
+    // What is waited for by everything above it, or by a fail-over, trusts what is remembered as a monitor does.
     known.writes_anew =
-        !matches!(request.action, Action::Monitor | Action::Promote | Action::Demote);
+        matches!(request.action, Action::Start | Action::Stop | Action::ReloadAgent);
     match &kernel {
         Kernel::Known(facts) => {
             known.generation = Some(facts.version.generation());

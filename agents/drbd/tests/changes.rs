@@ -208,10 +208,16 @@ fn a_notification_adjusts_scores_and_outdates_as_it_was_told() {
         ("post", "sing", 0, 0),
     ] {
         stage.tools.forget();
+        // A score that is known to be in place is not written again.
+        let _ = std::fs::remove_file(stage.record());
         assert_eq!(stage.run_with("notify", &told(when, operation)).code, 0);
         let (adm, crm) = (stage.tools.calls_of("drbdadm"), stage.scores());
         assert_eq!((adm.len(), crm.len()), (adjusts, scores), "{when} {operation}: {adm:?}");
     }
+    assert_eq!(stage.run_with("notify", &told("post", "stop")).code, 0);
+    stage.tools.forget();
+    assert_eq!(stage.run_with("notify", &told("post", "stop")).code, 0);
+    assert_eq!(stage.scores(), [""; 0], "it is in place");
     let outdate = [
         told("post", "stop").as_slice(),
         &[("stop_outdates_secondary", "true"), ("CRM_meta_notify_promoted_uname", "node2")],
