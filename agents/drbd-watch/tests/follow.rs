@@ -113,6 +113,12 @@ fn all_of_many_resources_follow_at_the_same_time() {
     println!("a change of 12 resources reached the scores after {took:?}");
     meanwhile();
     assert_eq!(stage.tools.calls().len(), 24);
+    let status =
+        std::fs::read_to_string(format!("/proc/{}/status", stage.daemon().unwrap())).unwrap();
+    let most = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+    let most: u32 = most.trim().trim_end_matches(" kB").parse().unwrap();
+    println!("the daemon had {most} KiB in memory, at most");
+    assert!(most <= 6 * 1024, "{most}");
 }
 
 #[test]

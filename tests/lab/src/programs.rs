@@ -47,7 +47,12 @@ const SLOTS: [Slot; 6] = [
         name: "drbd-watch",
         // It does another thing: attributes for auto-promote.
         stock: "ocf:linbit:drbd-attr",
-        ours: None,
+        ours: Some(Ours {
+            called: "ocf:rust:drbd-watch",
+            package: "drbd-watch",
+            installed: "/usr/lib/ocf/resource.d/rust/drbd-watch",
+            beside: &[("drbd-watchd", "/usr/lib/duet/drbd-watchd")],
+        }),
     },
     Slot { name: "crm-fence-peer", stock: "/usr/lib/drbd/crm-fence-peer.sh", ours: None },
     Slot { name: "fence_xvm", stock: "stonith:fence_xvm", ours: None },
