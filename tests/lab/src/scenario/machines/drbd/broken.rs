@@ -33,14 +33,17 @@ pub(super) fn configuration_gone(cluster: &Cluster) -> Result<Story> {
     Ok(Story::at(zero).figure("stopped", stopped - zero))
 }
 
-/// One brace too few makes the configuration of every resource unreadable, the guest's too, whose monitors go on.
+/// One word that drbdadm does not know makes the configuration of every resource unreadable, the guest's too, whose monitors go on.
 pub(super) fn configuration_broken(cluster: &Cluster) -> Result<Story> {
     let (primary, secondary) = ready(cluster)?;
     let calm = Calm::before(cluster)?;
     let zero = cluster
         .journal
         .mark(&format!("drbd.conf is broken in {}, and r1 is to be stopped there", primary.name));
-    primary.sh("echo 'resource broken {' >/etc/drbd.d/broken.res", "breaking the configuration")?;
+    primary.sh(
+        "echo 'resource broken { nonsense; }' >/etc/drbd.d/broken.res",
+        "breaking the configuration",
+    )?;
     let read = primary.run("drbdadm dump r0", SHORT)?;
     claim(read.status != 0, || "the configuration can still be read".to_owned())?;
     ban(secondary, primary)?;
