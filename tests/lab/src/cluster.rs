@@ -169,7 +169,7 @@ impl Cluster {
     /// Waits until a daemon of the host side takes connections.
     pub(crate) fn listens(&self, port: u16) -> Result<()> {
         let script = format!("ss -Hltn sport = :{port}");
-        eventually(Duration::from_secs(20), &format!("somebody to listen on port {port}"), || {
+        eventually(Duration::from_secs(60), &format!("somebody to listen on port {port}"), || {
             match self.lab.host.sh(&script, "looking for a daemon") {
                 Ok(seen) if seen.is_empty() => Err("nobody".to_owned()),
                 Ok(_) => Ok(()),

@@ -154,7 +154,7 @@ impl HostSide {
         let log = self.run.join(format!("{name}.log"));
         let quoted: Vec<String> = argv.iter().map(|word| quote(word)).collect();
         let script = format!(
-            "setsid {} </dev/null >>{} 2>&1 &",
+            "setsid --fork {} </dev/null >>{} 2>&1",
             quoted.join(" "),
             quote(&log.to_string_lossy())
         );
