@@ -175,7 +175,9 @@ fn unanswered(
         return Next::wait(PAUSE, "the kernel to tell the state of DRBD");
     }
     let resource = &config.resource;
-    Next::fail(ExitCode::Generic, format!("{why}; whether resource {resource} runs cannot be told"))
+    let tried = last_failure(|_| true, progress).map(|it| format!("; {it}")).unwrap_or_default();
+    let reason = format!("{why}; whether resource {resource} runs cannot be told{tried}");
+    Next::fail(ExitCode::Generic, reason)
 }
 
 /// Something that is done once where there is time, and whose failure decides nothing.

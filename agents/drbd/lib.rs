@@ -79,7 +79,7 @@ impl Agent for Drbd {
 
     /// A tool that hangs is killed at the deadline, and what it did is looked at after that.
     fn reserve(_: &Request, timeout: Duration) -> Duration {
-        (timeout / 10).clamp(Duration::from_millis(200), Duration::from_secs(2)).min(timeout / 2)
+        observe::reserve(timeout)
     }
 
     /// What counts is what is seen afterwards: a tool that failed, or hung, may have done it all the same.

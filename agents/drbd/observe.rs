@@ -1,15 +1,18 @@
 //! What is seen of one resource. Invariant: reads only, and ends by the operation's deadline; "the kernel does not have it"
 //! and "the kernel could not be asked" are different values.
 
+mod configured;
+
 use std::{
     path::{Path, PathBuf},
     time::Duration,
 };
 
-use duet_drbd::{Configuration as Document, Fencing, Generation, Version, tools};
-use duet_host::{Error as HostError, drbd, file, process::Call};
-use duet_ocf::{Action, ExitCode, Request, Turn, chain};
+use duet_drbd::{Fencing, Generation, Version};
+use duet_host::{drbd, file};
+use duet_ocf::{Action, ExitCode, Request, Turn};
 
+pub(crate) use self::configured::{drbdadm, module_parameters};
 use crate::{
     config::Config,
     decide::validate::warnings,
@@ -20,12 +23,15 @@ use crate::{
     surroundings::Surroundings,
 };
 
-/// The look after the deadline, whose answer still counts, takes from the loop's reserve.
-const LAST_LOOK: Duration = Duration::from_millis(50);
+/// What is kept of the time for killing a tool that hangs, for a last look, whose answer still counts, and for saying why.
+pub(crate) fn reserve(timeout: Duration) -> Duration {
+    (timeout / 10).clamp(Duration::from_millis(200), Duration::from_secs(2)).min(timeout / 2)
+}
+
 /// How long the kernel may take: it answers in milliseconds, or something holds its lock.
 const KERNEL_PATIENCE: Duration = Duration::from_secs(5);
-/// What drbdadm prints of one resource.
-const LIMIT: usize = 16 * 1024 * 1024;
+/// The shortest that the table advises, for who sets none.
+const DEFAULT_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// One look.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -150,7 +156,9 @@ pub(crate) fn look(
     known: &mut Known,
     turn: &mut Turn<'_>,
 ) -> Observation {
-    let share = (turn.remaining() / 2).clamp(LAST_LOOK, KERNEL_PATIENCE);
+    // After the deadline, half of what was kept for it.
+    let last = reserve(request.meta.timeout.unwrap_or(DEFAULT_TIMEOUT)) / 2;
+    let share = (turn.remaining() / 2).clamp(last, KERNEL_PATIENCE);
     let now = turn.now();
     let deadline = duet_ocf::Deadline::at(now.saturating_add(share));
     let kernel = promotion::ask_kernel(&config.resource, deadline);
@@ -172,13 +180,15 @@ pub(crate) fn look(
     };
     let configuration = if needs_configuration {
         let action = request.action;
-        known.configuration.get_or_insert_with(|| read(config, action, turn)).clone()
+        known.configuration.get_or_insert_with(|| configured::read(config, action, turn)).clone()
     } else {
         Configuration::NotAsked
     };
     let module = match (&kernel, request.action) {
         (Kernel::Known(Facts { version, .. }) | Kernel::Unknown(version), _) => Some(*version),
-        (_, Action::ValidateAll) => *known.module.get_or_insert_with(|| installed(turn)),
+        (_, Action::ValidateAll) => {
+            *known.module.get_or_insert_with(|| configured::installed(turn))
+        }
         _ => None,
     };
     let described = Record::new(config);
@@ -253,117 +263,6 @@ fn remembered(config: &Config, described: &Record) -> Remembered {
         score: record.score(Mark::now().as_ref()),
         has_options: record.is_of(described),
         stand_alone: record.stand_alone,
-    }
-}
-
-/// A call of drbdadm for this configuration, without its command.
-pub(crate) fn drbdadm(config: &Config, is_stacked: bool) -> Call {
-    let call = Call::new("drbdadm").env("LC_ALL", "C").arg("-c").arg(&config.file);
-    if is_stacked { call.arg("--stacked") } else { call }
-}
-
-/// What drbdadm says of the resource: whether it is for this node, and where that decides something, its options.
-fn read(config: &Config, action: Action, turn: &mut Turn<'_>) -> Configuration {
-    let is_stacked = match find(config, turn) {
-        Ok(is_stacked) => is_stacked,
-        Err(unusable) => return unusable,
-    };
-    if action != Action::ValidateAll && config.options.promoted_max <= 1 {
-        return Configuration::Read(Configured { is_stacked, ..Configured::default() });
-    }
-    // All of it: a dump of one resource has neither a root nor what `common` says (drbd-utils 9.22).
-    let text = match say(&drbdadm(config, false).arg("dump-xml"), turn) {
-        Ok(Ok(text)) => text,
-        Ok(Err(how)) => return unusable(ExitCode::Installed, format!("drbdadm dump-xml {how}")),
-        Err(unusable) => return unusable,
-    };
-    let mut document = match Document::parse(&text) {
-        Ok(document) => document,
-        Err(why) => return unusable(ExitCode::Generic, chain(&why)),
-    };
-    let Some(resource) = document.resources.remove(&config.resource) else {
-        let why = format!("drbdadm dumps no resource {}", config.resource);
-        return unusable(ExitCode::Generic, why);
-    };
-    Configuration::Read(Configured {
-        is_stacked,
-        // What a template hides is left to DRBD itself to refuse.
-        allows_two_primaries: resource.allows_two_primaries() != Some(false),
-        fencing: fencing(&resource),
-        fence_peer: resource.handlers.get("fence-peer").map(str::to_owned),
-        has_unfence: ["unfence-peer", "after-resync-target"]
-            .iter()
-            .any(|name| resource.handlers.get(name).is_some()),
-    })
-}
-
-/// Whether the resource is one for this node, stacked (true) or not.
-fn find(config: &Config, turn: &mut Turn<'_>) -> Result<bool, Configuration> {
-    let name = &config.resource;
-    if let Err(why) = file::read(&config.file, LIMIT) {
-        return Err(unusable(ExitCode::Installed, format!("Resource {name}: {}", chain(&why))));
-    }
-    let mut reason = None;
-    for is_stacked in [false, true] {
-        match say(&drbdadm(config, is_stacked).args(["sh-dev", name]), turn)? {
-            Ok(text) if tools::devices(&text).is_empty() => {
-                let why = format!("drbdadm sh-dev named no device of resource {name}");
-                return Err(unusable(ExitCode::Generic, why));
-            }
-            Ok(_) => return Ok(is_stacked),
-            // What it says of the resource itself, and not of a stacked one of that name.
-            Err(how) => reason = reason.or(Some(how)),
-        }
-    }
-    let how = reason.unwrap_or_default();
-    let why = format!("Resource {name} is not to be had from the configuration: drbdadm {how}");
-    Err(unusable(ExitCode::Installed, why))
-}
-
-/// What drbdadm prints, or how it failed.
-fn say(call: &Call, turn: &mut Turn<'_>) -> Result<Result<String, String>, Configuration> {
-    match call.clone().limit(LIMIT).run(turn.within(turn.remaining() / 2)) {
-        Ok(ended) if ended.is_success() => {
-            Ok(Ok(String::from_utf8_lossy(&ended.stdout).into_owned()))
-        }
-        Ok(ended) => Ok(Err(ended.describe())),
-        Err(error @ HostError::NotFound { .. }) => {
-            Err(unusable(ExitCode::Installed, chain(&error)))
-        }
-        Err(error) => Err(unusable(ExitCode::Generic, chain(&error))),
-    }
-}
-
-fn unusable(code: ExitCode, why: String) -> Configuration {
-    Configuration::Unusable { code, why }
-}
-
-/// The policy of every connection, where it is known.
-fn fencing(resource: &duet_drbd::Configured) -> Vec<Fencing> {
-    if resource.connections.is_empty() {
-        return resource.fencing(None).into_iter().collect();
-    }
-    resource.connections.iter().filter_map(|link| resource.fencing(Some(link))).collect()
-}
-
-/// The version of the module that could be loaded.
-fn installed(turn: &mut Turn<'_>) -> Option<Version> {
-    if let Ok(Some(version)) = drbd::version() {
-        return Some(version);
-    }
-    let call = Call::new("modinfo").args(["-F", "version", "drbd"]);
-    let ended = call.run(turn.within(turn.remaining() / 2)).ok()?;
-    ended.is_success().then(|| Version::parse(&String::from_utf8_lossy(&ended.stdout))).flatten()
-}
-
-/// The words of a module's parameters, as drbdadm has them.
-pub(crate) fn module_parameters(config: &Config, turn: &mut Turn<'_>) -> Vec<String> {
-    let call = drbdadm(config, false).arg("sh-mod-parms");
-    match call.run(turn.within(turn.remaining() / 4)) {
-        Ok(ended) if ended.is_success() => {
-            tools::module_parameters(&String::from_utf8_lossy(&ended.stdout))
-        }
-        Ok(_) | Err(_) => Vec::new(),
     }
 }
 

@@ -11,7 +11,7 @@ use duet_drbd::{Disk, Resource, Role};
 use duet_fake_tools::Answer;
 use stage::{Ran, Stage, V8, V9, resource, well};
 
-const SHORT: (&str, &str) = ("CRM_meta_timeout", "3000");
+const SHORT: (&str, &str) = ("CRM_meta_timeout", "4000");
 const OPEN: &str = "r0: State change failed: (-12) Device is held open by someone\n";
 const NO_DATA: &str = "r0: State change failed: (-2) Need access to UpToDate data\n";
 
@@ -38,7 +38,7 @@ fn situation_28_a_device_that_is_open_is_waited_for_and_its_opener_named() {
         let ran = stage.run_with(action, &[SHORT]);
         failed(&ran, 1, "held open by qemu-system-x86 4711");
         failed(&ran, 1, "Device is held open by someone");
-        assert!(ran.took < Duration::from_secs(3), "{ran:?}");
+        assert!(ran.took < Duration::from_secs(4), "{ran:?}");
     }
     assert!(stage.tools.calls_of("drbdadm").len() > 3, "it is tried again and again");
     // Without debugfs there is the kernel's own word.

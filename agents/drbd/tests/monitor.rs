@@ -179,11 +179,11 @@ fn an_attribute_daemon_that_hangs_or_fails_changes_no_result() {
         for (role, code) in [(Role::Secondary, 0), (Role::Primary, 8)] {
             let Some(stage) = Stage::running(V9, well(role)) else { return };
             stage.tools.answer("crm_attribute", "", answer.clone());
-            let parameters = [("CRM_meta_interval", "10000"), ("CRM_meta_timeout", "3000")];
+            let parameters = [("CRM_meta_interval", "10000"), ("CRM_meta_timeout", "5000")];
             let ran = stage.run_with("monitor", &parameters);
             assert_eq!(ran.code, code, "{ran:?}");
             assert!(ran.stderr.contains("WARNING") && ran.stderr.contains("crm_attribute"));
-            assert!(ran.took < Duration::from_secs(3), "{ran:?}");
+            assert!(ran.took < Duration::from_secs(5), "{ran:?}");
             // It is not believed to be there.
             stage.tools.answer("crm_attribute", "", Answer::success());
             stage.tools.forget();
