@@ -6,24 +6,33 @@ use duet_drbd::{
     Connection, Disk, Peer, PeerVolume, Replication, Resource, Role, Version, View, Volume,
 };
 use duet_fake_tools::FakeKernel;
+use std::collections::BTreeMap;
 use std::path::Path;
 
 /// What the stubs of the stock agent say they are.
 const DRIVER: Version = Version { major: 9, minor: 2, patch: 0 };
 
-/// Serves, after it has written its environment to `path` as JSON.
-pub(crate) fn serve(path: &Path) -> Result<()> {
+/// A kernel with both resources.
+pub(crate) fn start() -> FakeKernel {
     let resources = [
         ("r0", resource(0, Role::Primary, Role::Secondary)),
         ("r1", resource(1, Role::Secondary, Role::Primary)),
     ];
     let resources = resources.map(|(name, resource)| (name.to_owned(), resource)).into();
-    let kernel = FakeKernel::start(DRIVER, View { resources });
-    let environment: std::collections::BTreeMap<&str, String> = kernel
-        .environment()
-        .into_iter()
-        .map(|(name, value)| (name, value.display().to_string()))
-        .collect();
+    FakeKernel::start(DRIVER, View { resources })
+}
+
+/// What a program that is built for it has to have in its environment.
+pub(crate) fn environment(kernel: &FakeKernel) -> BTreeMap<String, String> {
+    let texts =
+        kernel.environment().map(|(name, value)| (name.to_owned(), value.display().to_string()));
+    texts.into()
+}
+
+/// Serves, after it has written its environment to `path` as JSON.
+pub(crate) fn serve(path: &Path) -> Result<()> {
+    let kernel = start();
+    let environment = environment(&kernel);
     let text = serde_json::to_string(&environment)?;
     // Whoever waits for the file finds it whole.
     let beginning = path.with_extension("new");

@@ -11,7 +11,9 @@ pub mod count;
 pub mod measure;
 mod plan;
 
-pub use plan::{Callgrind, Command, Counts, Instructions, Plan, Timing, Together, median};
+pub use plan::{
+    Callgrind, Command, Counts, Instructions, Plan, Timing, Together, Watched, Watching, median,
+};
 
 /// Why nothing was measured.
 #[derive(Debug, thiserror::Error)]
@@ -43,12 +45,15 @@ pub enum Error {
         /// Why.
         source: std::io::Error,
     },
+    /// Something that was to come did not.
+    #[error("{0} did not come within {limit} s", limit = .1.as_secs())]
+    Late(String, std::time::Duration),
     /// A plan that is none.
     #[error("Could not understand the plan: {0}")]
     Plan(#[from] serde_json::Error),
     /// The measuring program was called with other words than it knows.
     #[error(
-        "Usage: duet-bench rounds|count|together PLAN, duet-bench memory COMMAND..., or duet-bench kernel FILE"
+        "Usage: duet-bench rounds|count|together PLAN, duet-bench watch PLAN, duet-bench memory COMMAND..., or duet-bench kernel FILE"
     )]
     Words,
 }

@@ -4,9 +4,11 @@
 #![allow(clippy::disallowed_methods, reason = "it reads its plan and starts what is measured")]
 
 mod kernel;
+mod watch;
 
 use duet_bench::{Callgrind, Command, Error, Plan, Result, count, measure};
 use serde::Serialize;
+use serde::de::DeserializeOwned;
 
 fn main() {
     let words: Vec<String> = std::env::args().skip(1).collect();
@@ -29,19 +31,20 @@ fn obey(words: &[String]) -> Result<()> {
             println!("{}", measure::children_memory()?);
             Ok(())
         }
-        [word, plan] if word == "rounds" => print(&measure::rounds(&read(plan)?)?),
-        [word, plan] if word == "together" => print(&measure::together(&read(plan)?)?),
+        [word, plan] if word == "rounds" => print(&measure::rounds(&read::<Plan>(plan)?)?),
+        [word, plan] if word == "together" => print(&measure::together(&read::<Plan>(plan)?)?),
         [word, plan] if word == "count" => {
             let own = std::env::current_exe()
                 .map_err(|source| Error::Read { what: "this program's name".into(), source })?;
-            print(&count::count(&read(plan)?, &own)?)
+            print(&count::count(&read::<Plan>(plan)?, &own)?)
         }
+        [word, plan] if word == "watch" => print(&watch::watch(&read(plan)?)?),
         [word, path] if word == "kernel" => kernel::serve(path.as_ref()),
         _ => Err(Error::Words),
     }
 }
 
-fn read(path: &str) -> Result<Plan> {
+fn read<T: DeserializeOwned>(path: &str) -> Result<T> {
     let text = std::fs::read_to_string(path)
         .map_err(|source| Error::Read { what: path.to_owned(), source })?;
     Ok(serde_json::from_str(&text)?)

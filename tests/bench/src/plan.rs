@@ -103,6 +103,28 @@ pub struct Together {
     pub statuses: BTreeSet<i32>,
 }
 
+/// A watcher to measure.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Watching {
+    /// A monitor of the resource `r1`, which makes it one that is watched.
+    pub monitor: Command,
+    /// The watcher.
+    pub watcher: Command,
+    /// Where the agent keeps what it remembers, and nobody else's.
+    pub records: String,
+    /// How often the connection is lost and found.
+    pub rounds: usize,
+}
+
+/// What a watcher did.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Watched {
+    /// From each change of the kernel's state to its score, written and on record, in milliseconds.
+    pub delays_ms: Vec<f64>,
+    /// The most that it ever had in memory, in KiB.
+    pub resident_kib: u64,
+}
+
 /// The middle of the samples; of an even number of them the mean of the two in the middle.
 #[must_use]
 pub fn median(samples: &[f64]) -> Option<f64> {

@@ -15,6 +15,7 @@ use crate::topology::{Settings, Topology};
 use crate::{image, programs, runner, scenario};
 use agents::{BENCH_GUEST, BENCH_GUEST_FILE, Environment};
 use duet_bench::{Command, Counts, Plan, Timing};
+use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::fs;
 use std::time::Duration;
@@ -27,6 +28,7 @@ const AT_ONCE: usize = 50;
 const START_STOP_ROUNDS: usize = 7;
 const AT_ONCE_ROUNDS: usize = 3;
 const FROZEN_ROUNDS: usize = 3;
+const WATCHED_ROUNDS: usize = 10;
 
 /// Measures, prints the table, keeps it; whether every gate holds comes back.
 pub(crate) fn run(
@@ -104,6 +106,9 @@ fn measure(
     plan = Plan { rounds, warm_up: 2, groups: stubbed.groups(), at_once: 0 };
     timings.extend(in_node::<Vec<_>>(node, "rounds", &plan, Duration::from_secs(900))?);
     counts.extend(in_node::<Vec<_>>(node, "count", &plan, Duration::from_secs(1800))?);
+    tell(&format!("{active}: the watcher, {WATCHED_ROUNDS} times a connection lost and found"));
+    let watching = stubbed.watching(node, WATCHED_ROUNDS);
+    let watched = in_node(node, "watch", &watching, Duration::from_secs(300))?;
     let decoding = drbd::decoding()?;
     tell(&format!("{active}: libvirtd frozen"));
     let frozen = frozen(node, &environment)?;
@@ -126,6 +131,7 @@ fn measure(
         together,
         frozen,
         decoding,
+        watched,
     })
 }
 
@@ -161,7 +167,7 @@ fn frozen(node: &Node, environment: &Environment) -> Result<Frozen> {
 pub(crate) fn in_node<T: DeserializeOwned>(
     node: &Node,
     word: &str,
-    plan: &Plan,
+    plan: &impl Serialize,
     within: Duration,
 ) -> Result<T> {
     let path = format!("/root/{word}.json");

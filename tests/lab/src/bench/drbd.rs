@@ -6,7 +6,7 @@ use super::agents::{Whose, label};
 use crate::failure::{Failure, Result};
 use crate::node::Node;
 use crate::programs;
-use duet_bench::{Callgrind, Command};
+use duet_bench::{Callgrind, Command, Watching};
 use std::collections::BTreeMap;
 use std::process::Stdio;
 use std::time::Duration;
@@ -80,6 +80,8 @@ pub(crate) fn monitor(
 
 /// Where the stubs are in the node.
 const STUBS: &str = "/root/drbd-stubs";
+/// What the agent remembers of the resource that is watched.
+const RECORDS: &str = "/root/drbd-stubs/records";
 
 /// The agents of one node without the module, each with its stubs.
 pub(super) struct Stubbed {
@@ -90,10 +92,17 @@ pub(super) struct Stubbed {
 impl Stubbed {
     /// Lays the stubs out in the node and starts the kernel's, which ends with the node.
     pub(super) fn prepare(node: &Node, executor: BTreeMap<String, String>) -> Result<Self> {
-        let ours = programs::build_with(&["drbd"], Some("duet-host/stub-kernel"))?.join("drbd");
-        let ours = std::fs::read(&ours).map_err(Failure::io(format!("read {}", ours.display())))?;
-        node.sh(&format!("mkdir -p {STUBS}/bin {STUBS}/linbit"), "making room for the stubs")?;
-        node.put_program(&format!("{STUBS}/drbd"), &ours)?;
+        let built = programs::build_with(&["drbd", "drbd-watch"], Some("duet-host/stub-kernel"))?;
+        node.sh(
+            &format!("mkdir -p {STUBS}/bin {STUBS}/linbit {RECORDS}"),
+            "making room for the stubs",
+        )?;
+        for name in ["drbd", "drbd-watchd"] {
+            let path = built.join(name);
+            let program =
+                std::fs::read(&path).map_err(Failure::io(format!("read {}", path.display())))?;
+            node.put_program(&format!("{STUBS}/{name}"), &program)?;
+        }
         for (name, text) in [("drbdadm", DRBDADM), ("drbdsetup", DRBDSETUP)] {
             node.put_program(&format!("{STUBS}/bin/{name}"), text.as_bytes())?;
         }
@@ -153,6 +162,22 @@ impl Stubbed {
             vec![before(self.command(first, whose, instance)), self.command(row, whose, instance)]
         };
         ROWS.iter().flat_map(|row| Whose::BOTH.map(|whose| group(row, whose))).collect()
+    }
+
+    /// The watcher over one resource, whose connection is lost and found.
+    pub(super) fn watching(&self, node: &Node, rounds: usize) -> Watching {
+        let mut monitor = self.command(SECONDARY, Whose::Ours, "bench_watched");
+        monitor.env.insert("HA_RSCTMP".to_owned(), RECORDS.to_owned());
+        let state = format!("{RECORDS}/watch.state");
+        let program = format!("{STUBS}/drbd-watchd");
+        let words = [&program, "--state", &state, "--records", RECORDS, "--node", &node.name];
+        let watcher = Command {
+            name: "watcher".to_owned(),
+            argv: words.map(str::to_owned).to_vec(),
+            env: self.executor.clone(),
+            callgrind: Callgrind::Never,
+        };
+        Watching { monitor, watcher, records: RECORDS.to_owned(), rounds }
     }
 }
 

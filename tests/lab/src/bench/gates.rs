@@ -33,6 +33,10 @@ const MONITOR_KIB: u64 = 4096;
 /// The same limits for a monitor of DRBD.
 const DRBD_MONITOR_CPU: f64 = 2.5;
 const DRBD_MONITOR_GAIN: f64 = 10.0;
+/// In ms, the longest from a change of the kernel's state to its score, written by the watcher.
+const WATCHER_DELAY: f64 = 150.0;
+/// The most memory of the watcher.
+const WATCHER_KIB: u64 = 6144;
 /// In ms, how long it takes to read what the kernel says of 400 volumes.
 const DECODING: f64 = 5.0;
 /// How soon a monitor answers while libvirtd does not.
@@ -102,6 +106,22 @@ fn drbd(results: &Results) -> Vec<Gate> {
     gates.push(gate(
         &format!("{}: one child process", drbd::CHANGED),
         children(drbd::CHANGED).map(|number| (format!("{number} children"), number == 1)),
+    ));
+    let watched = &results.watched;
+    let slowest = watched.delays_ms.iter().copied().reduce(f64::max);
+    gates.push(gate(
+        "drbd watcher: from a change to its score",
+        slowest.map(|took| {
+            let limit = WATCHER_DELAY * slowness_of(results);
+            (format!("{took:.0} ms at most, limit {limit:.0} ms"), took <= limit)
+        }),
+    ));
+    gates.push(gate(
+        "drbd watcher: resident set",
+        slowest.map(|_| {
+            let seen = watched.resident_kib;
+            (format!("{seen} KiB, limit {WATCHER_KIB} KiB"), seen <= WATCHER_KIB)
+        }),
     ));
     let worst = results.decoding.values().copied().reduce(f64::max);
     gates.push(gate(
@@ -181,190 +201,4 @@ fn every_command_succeeded(results: &Results) -> Gate {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::bench::agents::ROWS;
-    use crate::bench::drbd::expected;
-    use crate::bench::table::{Frozen, Machine, text};
-    use duet_bench::{Counts, Instructions, Together};
-
-    const STOCK: f64 = 120.0;
-
-    fn timing(name: String, cpu: f64) -> Timing {
-        let statuses = [expected(&name)].into();
-        Timing { name, wall_ms: vec![cpu + 0.1; 3], cpu_ms: vec![cpu; 3], statuses }
-    }
-
-    /// A run in which everything of ours took `cpu` ms with `children`, on a machine with this floor.
-    fn results(floor: f64, cpu: f64, children: u64) -> Results {
-        let counted = |name: String, children| Counts {
-            name,
-            children,
-            execs: children + 1,
-            instructions: Instructions::Counted(1000),
-            memory_kib: 2100,
-            ..Counts::default()
-        };
-        let mut timings = vec![timing(FLOOR.to_owned(), floor)];
-        let mut counts = vec![counted(FLOOR.to_owned(), 0)];
-        for row in ROWS {
-            timings.push(timing(label(row, Whose::Stock), STOCK));
-            timings.push(timing(label(row, Whose::Ours), cpu));
-            counts.push(counted(label(row, Whose::Stock), 40));
-            counts.push(counted(label(row, Whose::Ours), children));
-        }
-        for row in drbd::ROWS {
-            timings.push(timing(label(row, Whose::Stock), STOCK));
-            timings.push(timing(label(row, Whose::Ours), cpu));
-            counts.push(counted(label(row, Whose::Stock), 20));
-            counts.push(counted(label(row, Whose::Ours), u64::from(row == drbd::CHANGED)));
-        }
-        let together = [MONITOR, PLAIN_MONITOR].into_iter().flat_map(|row| {
-            [(Whose::Stock, 2000.0), (Whose::Ours, 90.0)].map(|(whose, wall)| Together {
-                name: label(row, whose),
-                wall_ms: vec![wall; 3],
-                cpu_ms: vec![wall; 3],
-                statuses: [0].into(),
-            })
-        });
-        Results {
-            machine: Machine {
-                processors: 2,
-                kernel: "6.1".into(),
-                load_before: "0.1".into(),
-                load_after: "0.2".into(),
-            },
-            programs: String::new(),
-            node: "node1".into(),
-            rounds: 3,
-            at_once: 50,
-            timings,
-            counts,
-            together: together.collect(),
-            frozen: Frozen {
-                timings: vec![
-                    timing(label(FROZEN_MONITOR, Whose::Ours), 1700.0),
-                    timing(label(FROZEN_STOP, Whose::Ours), 12_000.0),
-                ],
-                guest_is_gone: true,
-            },
-            decoding: [("8.4.11".to_owned(), 0.8), ("9.3.3".to_owned(), 1.1)].into(),
-        }
-    }
-
-    fn failing(results: &Results) -> Vec<String> {
-        gates(results).into_iter().filter(|gate| !gate.holds).map(|gate| gate.name).collect()
-    }
-
-    /// The first failing gate of a run that was spoilt in one way.
-    fn spoilt(how: impl Fn(&mut Results)) -> String {
-        let mut results = results(0.9, 1.4, 0);
-        how(&mut results);
-        failing(&results).into_iter().next().expect("a gate that fails")
-    }
-
-    #[test]
-    fn a_good_run_passes() {
-        assert_eq!(failing(&results(0.9, 1.4, 0)), Vec::<String>::new());
-    }
-
-    #[test]
-    fn each_bound_is_kept_by_a_gate_of_its_own() {
-        let ours = |row: &str| label(row, Whose::Ours);
-        let set = |results: &mut Results, name: &str, cpu: f64| {
-            let found = results.timings.iter_mut().find(|timing| timing.name == name).unwrap();
-            found.cpu_ms = vec![cpu; 3];
-        };
-        let seen = spoilt(|results| set(results, &ours(MONITOR), 2.1));
-        assert_eq!(seen, "VirtualDomain monitor: CPU time, median");
-        let seen = spoilt(|results| set(results, &label(MONITOR, Whose::Stock), 55.0));
-        assert_eq!(seen, "VirtualDomain monitor: CPU time, against stock");
-        let seen = spoilt(|results| set(results, &label(PLAIN_MONITOR, Whose::Stock), 34.0));
-        assert_eq!(seen, "VirtualDomain monitor, no utilization: CPU time, against stock");
-        let seen = spoilt(|results| set(results, &ours("meta-data"), 1.6));
-        assert_eq!(seen, "VirtualDomain meta-data: CPU time, median");
-        for row in ["start", "stop"] {
-            let seen = spoilt(|results| set(results, &ours(row), 10.1));
-            assert_eq!(seen, format!("VirtualDomain {row}: CPU time, median"));
-        }
-        let seen = spoilt(|results| results.counts[2].memory_kib = 4097);
-        assert_eq!(seen, "VirtualDomain monitor: resident set");
-        let seen = spoilt(|results| results.together[1].wall_ms = vec![101.0; 3]);
-        assert_eq!(seen, "VirtualDomain monitor: 50 at once, against stock");
-        let seen = spoilt(|results| results.frozen.timings[0].wall_ms[1] = 2001.0);
-        assert_eq!(seen, "VirtualDomain monitor, libvirtd frozen: time");
-        let seen = spoilt(|results| results.frozen.timings[1].wall_ms[0] = 20_001.0);
-        assert_eq!(seen, "VirtualDomain stop, libvirtd frozen: time");
-        let seen = spoilt(|results| results.frozen.guest_is_gone = false);
-        assert_eq!(seen, "VirtualDomain stop, libvirtd frozen: the guest is gone");
-    }
-
-    #[test]
-    fn each_bound_of_drbd_is_kept_by_a_gate_of_its_own() {
-        let set = |results: &mut Results, name: &str, cpu: f64| {
-            let found = results.timings.iter_mut().find(|timing| timing.name == name).unwrap();
-            found.cpu_ms = vec![cpu; 3];
-        };
-        for row in [drbd::PRIMARY, drbd::SECONDARY] {
-            let seen = spoilt(|results| set(results, &label(row, Whose::Ours), 2.6));
-            assert_eq!(seen, format!("{row}: CPU time, median"));
-            let seen = spoilt(|results| set(results, &label(row, Whose::Stock), 13.9));
-            assert_eq!(seen, format!("{row}: CPU time, against stock"));
-        }
-        let children = |row: &str, number| {
-            let name = label(row, Whose::Ours);
-            spoilt(|results| {
-                let found = results.counts.iter_mut().find(|one| one.name == name).unwrap();
-                found.children = number;
-            })
-        };
-        assert_eq!(children(drbd::PRIMARY, 1), "drbd monitor, Primary: no child process");
-        assert_eq!(children(drbd::SECONDARY, 1), "drbd monitor, Secondary: no child process");
-        assert_eq!(children(drbd::CHANGED, 2), "drbd monitor, changed: one child process");
-        let slow = spoilt(|results| results.decoding = [("9.3.3".to_owned(), 5.1)].into());
-        assert_eq!(slow, "drbd answers of the kernel: 100 resources of 4 volumes");
-        // A score that was not written is no less wrong.
-        assert_eq!(children(drbd::CHANGED, 0), "drbd monitor, changed: one child process");
-        let wrong = spoilt(|results| {
-            let name = label(drbd::PRIMARY, Whose::Stock);
-            let found = results.timings.iter_mut().find(|timing| timing.name == name).unwrap();
-            found.statuses = [0].into();
-        });
-        assert_eq!(wrong, "every measured command succeeded, every time");
-    }
-
-    #[test]
-    fn one_child_is_too_many() {
-        let names = failing(&results(0.9, 1.0, 1));
-        assert!(names.iter().all(|name| name.contains("no child process")), "{names:?}");
-        assert_eq!(names.len(), 2);
-    }
-
-    #[test]
-    fn a_slow_machine_moves_the_limits_in_proportion() {
-        assert_eq!(failing(&results(2.4, 2.9, 0)), Vec::<String>::new());
-        assert!(failing(&results(2.4, 3.1, 0)).iter().any(|name| name.contains("meta-data")));
-        assert!(text(&results(2.4, 2.9, 0)).contains("this machine is slow"));
-    }
-
-    #[test]
-    fn what_was_not_measured_does_not_pass() {
-        let mut nothing = results(0.9, 1.0, 0);
-        nothing.counts.clear();
-        nothing.together.clear();
-        nothing.frozen = Frozen::default();
-        nothing.decoding.clear();
-        let all = gates(&nothing).len();
-        // The last one is about commands that were measured.
-        assert_eq!(failing(&nothing).len(), all - 1);
-    }
-
-    #[test]
-    fn a_command_that_failed_once_fails_the_bench() {
-        let mut failed = results(0.9, 1.0, 0);
-        failed.timings[2].statuses = [0, 7].into();
-        let gates = gates(&failed);
-        let gate = gates.iter().find(|gate| !gate.holds).unwrap();
-        assert!(gate.seen.contains("monitor: ours ended with {0, 7}"), "{gate:?}");
-    }
-}
+mod tests;

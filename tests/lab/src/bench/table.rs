@@ -3,7 +3,7 @@
 use super::agents::{self, FLOOR, MONITOR, PLAIN_MONITOR, Whose, label};
 use super::drbd;
 use super::gates::{Gate, USUAL_FLOOR, gates, slowness};
-use duet_bench::{Counts, Instructions, Timing, Together, median};
+use duet_bench::{Counts, Instructions, Timing, Together, Watched, median};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -22,6 +22,8 @@ pub(super) struct Results {
     pub(super) frozen: Frozen,
     /// By DRBD's driver: ms in which what it says of 100 resources of 4 volumes is read.
     pub(super) decoding: BTreeMap<String, f64>,
+    /// The watcher of DRBD.
+    pub(super) watched: Watched,
 }
 
 /// What our agent does while libvirtd is stopped (SIGSTOP).
@@ -220,6 +222,9 @@ pub(super) fn text(results: &Results) -> String {
         let name = format!("DRBD {driver}: 400 volumes read");
         let _ = writeln!(out, "{name:<34}{took:>10.2}");
     }
+    let name = "drbd-watch: change to score, median";
+    let delay = median(&results.watched.delays_ms).unwrap_or(f64::NAN);
+    let _ = writeln!(out, "{name:<34}{delay:>10.1}");
     out += &notes(results);
     out += "\ngates\n";
     for gate in gates(results) {
