@@ -13,13 +13,24 @@ use std::path::Path;
 const DRIVER: Version = Version { major: 9, minor: 2, patch: 0 };
 
 /// A kernel with both resources.
-pub(crate) fn start() -> FakeKernel {
+///
+/// # Errors
+/// When its root cannot be completed.
+pub(crate) fn start() -> Result<FakeKernel> {
     let resources = [
         ("r0", resource(0, Role::Primary, Role::Secondary)),
         ("r1", resource(1, Role::Secondary, Role::Primary)),
     ];
     let resources = resources.map(|(name, resource)| (name.to_owned(), resource)).into();
-    FakeKernel::start(DRIVER, View { resources })
+    let kernel = FakeKernel::start(DRIVER, View { resources });
+    // What is asked about the cluster's own daemons is the real kernel's to say.
+    for file in ["proc/sys/kernel/random/boot_id", "proc/net/unix"] {
+        let link = kernel.root().join(file);
+        let write = |source| Error::Write { path: link.display().to_string(), source };
+        std::fs::create_dir_all(link.with_file_name("")).map_err(write)?;
+        std::os::unix::fs::symlink(Path::new("/").join(file), &link).map_err(write)?;
+    }
+    Ok(kernel)
 }
 
 /// What a program that is built for it has to have in its environment.
@@ -31,7 +42,7 @@ pub(crate) fn environment(kernel: &FakeKernel) -> BTreeMap<String, String> {
 
 /// Serves, after it has written its environment to `path` as JSON.
 pub(crate) fn serve(path: &Path) -> Result<()> {
-    let kernel = start();
+    let kernel = start()?;
     let environment = environment(&kernel);
     let text = serde_json::to_string(&environment)?;
     // Whoever waits for the file finds it whole.

@@ -22,7 +22,7 @@ const UNSEEN: u32 = 1000;
 
 /// Loses and finds the peer, again and again.
 pub(crate) fn watch(plan: &Watching) -> Result<Watched> {
-    let kernel = kernel::start();
+    let kernel = kernel::start()?;
     let with_kernel = |command: &Command| {
         let mut command = command.clone();
         command.env.extend(kernel::environment(&kernel));

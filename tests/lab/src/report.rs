@@ -71,7 +71,7 @@ impl Row {
             End::Held(story) => {
                 let figures = story.figures.iter().map(|(name, seconds)| match seconds {
                     // Of one process, not of a cluster.
-                    ..0.05 => format!("{name} {:.1} ms", seconds * 1e3),
+                    ..0.2 => format!("{name} {:.1} ms", seconds * 1e3),
                     _ => format!("{name} {seconds:.1} s"),
                 });
                 ("ok  ", figures.collect::<Vec<_>>().join(", "))

@@ -85,7 +85,7 @@ pub(super) fn volume_added(cluster: &Cluster) -> Result<Story> {
     VOLUME.reaches(primary, &WHOLE)?;
     let whole = cluster.journal.mark("both volumes are whole; Pacemaker takes over again");
     meta(secondary, "maintenance", None)?;
-    SECOND.stays(primary, &WHOLE, SEVERAL_MONITORS, &cluster.journal)?;
+    SECOND.stays(primary, &WHOLE, SEVERAL_MONITORS / 2, &cluster.journal)?;
     VOLUME.reaches(primary, &WHOLE)?;
     SECOND.scored(secondary, [(primary, GOOD), (secondary, GOOD)])?;
     never_failed(secondary)?;
