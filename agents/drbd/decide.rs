@@ -76,8 +76,8 @@ pub(crate) enum Step {
     UpdateScore(String),
     /// Remove the promotion score, whatever is seen.
     DropScore(String),
-    /// Forget what is remembered about it.
-    Forget(String),
+    /// Remove the promotion score of what is gone, and forget what is remembered about it.
+    Withdraw(String),
     /// Tell of the peers that stay disconnected until somebody decides; none: that is over.
     ReportStandAlone {
         /// Which resource.
@@ -124,7 +124,9 @@ impl fmt::Display for Step {
             Self::Unfence(r) => write!(out, "call the unfence-peer handler of resource {r}"),
             Self::UpdateScore(r) => write!(out, "update the promotion score of resource {r}"),
             Self::DropScore(r) => write!(out, "remove the promotion score of resource {r}"),
-            Self::Forget(r) => write!(out, "forget what is remembered about resource {r}"),
+            Self::Withdraw(r) => {
+                write!(out, "remove the promotion score of resource {r} and forget about it")
+            }
             Self::ReportStandAlone { resource, .. } => {
                 write!(out, "report the connections of resource {resource}")
             }

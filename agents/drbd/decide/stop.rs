@@ -5,15 +5,19 @@ use duet_ocf::{Next, Progress};
 
 use crate::{
     config::Config,
-    decide::{Step, aside, budget, down, scored, secondary, unanswered},
+    decide::{PAUSE, Step, aside, budget, down, secondary, unanswered},
     facts::Kernel,
     observe::Observation,
 };
 
+/// How often the removal of the score is tried: an attribute daemon that was restarted is back within a second or two, and outside
+/// a cluster there is none.
+const REMOVALS: usize = 5;
+
 pub(super) fn stop(config: &Config, seen: &Observation, progress: &Progress<Step>) -> Next<Step> {
     match &seen.kernel {
         Kernel::Silent(why) => unanswered(config, why, budget(progress), progress),
-        Kernel::NoModule | Kernel::Unknown(_) => gone(config, seen, progress),
+        Kernel::NoModule | Kernel::Unknown(_) => gone(config, progress),
         // Demoting first tells the peers in order; also where a demotion was forgotten.
         Kernel::Known(facts) if facts.is_primary() => secondary(config, facts, seen, progress),
         Kernel::Known(facts) => down(config, facts, seen, progress),
@@ -21,7 +25,7 @@ pub(super) fn stop(config: &Config, seen: &Observation, progress: &Progress<Step
 }
 
 /// Book-keeping after it, none of which is worth fencing a node for.
-fn gone(config: &Config, seen: &Observation, progress: &Progress<Step>) -> Next<Step> {
+fn gone(config: &Config, progress: &Progress<Step>) -> Next<Step> {
     let taken_down = progress.tried(|step| matches!(step, Step::Down { .. }));
     let was_primary = progress.tried(|step| matches!(step, Step::Secondary { .. }));
     let promoted = config
@@ -33,9 +37,20 @@ fn gone(config: &Config, seen: &Observation, progress: &Progress<Step>) -> Next<
             return step;
         }
     }
-    let forget = || {
-        let step = seen.remembered.exists.then(|| Step::Forget(config.resource.clone()));
-        step.and_then(|step| aside(step, progress)).unwrap_or(Next::success())
-    };
-    scored(config, progress, forget())
+    withdraw(config, progress)
+}
+
+/// That there is nothing was seen, so the score goes without another look; what fails is tried again while there is time. If it
+/// stays, so does the record, by which the next look at this resource removes it.
+fn withdraw(config: &Config, progress: &Progress<Step>) -> Next<Step> {
+    let is_withdraw = |step: &Step| matches!(step, Step::Withdraw(_));
+    let latest = progress.last(is_withdraw);
+    let is_done = latest.is_some_and(|tried| tried.failure.is_none());
+    if is_done || progress.remaining.is_zero() || progress.count(is_withdraw) >= REMOVALS {
+        return Next::success();
+    }
+    if progress.since(is_withdraw).is_some_and(|ago| ago < PAUSE) {
+        return Next::wait(PAUSE, "the promotion score to be removed");
+    }
+    Next::Do(Step::Withdraw(config.resource.clone()))
 }
