@@ -62,6 +62,8 @@ pub(crate) enum Step {
         resource: String,
         /// By which program.
         by: By,
+        /// What it was until then.
+        was: Was,
     },
     /// Mark own data as outdated, for the sake of this node.
     Outdate {
@@ -92,6 +94,15 @@ pub(crate) enum Step {
         /// The other node.
         other: String,
     },
+}
+
+/// What is known of a resource that is taken down.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Was {
+    /// It was seen to be Secondary.
+    Secondary,
+    /// It could not be seen.
+    Unseen,
 }
 
 /// Which program changes the state.
@@ -215,7 +226,7 @@ fn down(
     progress: &Progress<Step>,
 ) -> Next<Step> {
     let is_down = |step: &Step| matches!(step, Step::Down { .. });
-    let step = |by| Step::Down { resource: config.resource.clone(), by };
+    let step = |by| Step::Down { resource: config.resource.clone(), by, was: Was::Secondary };
     by_turns(is_down, step, progress).unwrap_or_else(|| {
         let why = still(config, facts, seen, is_down, progress);
         ended_or_wait(why, "the resource to be down", progress)

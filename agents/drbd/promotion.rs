@@ -9,7 +9,7 @@ use std::{
 
 use duet_host::{
     Lock, clock,
-    drbd::{Sight, look},
+    drbd::{Sight, Source, look, look_by_tool},
     process::{Call, Ended},
 };
 use duet_ocf::Deadline;
@@ -91,7 +91,16 @@ pub enum Error {
 pub fn ask_kernel(resource: &str, deadline: Deadline) -> Kernel {
     match look(deadline) {
         Ok(Sight::NoModule) => Kernel::NoModule,
-        Ok(Sight::Seen { version, view, source: _ }) => Kernel::of(resource, &view, version),
+        Ok(Sight::Seen { version, view, source }) => {
+            match (Kernel::of(resource, &view, version), source) {
+                // A message that lacks something may be one that we do not understand.
+                (Kernel::Silent(why), Source::Netlink) => match look_by_tool(deadline) {
+                    Ok(view) => Kernel::of(resource, &view, version),
+                    Err(error) => Kernel::Silent(format!("{why}: {}", duet_ocf::chain(&error))),
+                },
+                (kernel, _) => kernel,
+            }
+        }
         Err(error) => Kernel::Silent(duet_ocf::chain(&error)),
     }
 }

@@ -12,7 +12,7 @@ use drbd_agent::{
     score::Score,
 };
 use duet_drbd::Role;
-use duet_fake_tools::Answer;
+use duet_fake_tools::{Answer, Faults};
 use duet_host::{Lock, clock};
 use stage::{Stage, V9, well};
 
@@ -93,4 +93,46 @@ fn a_removal_that_fails_is_tried_again_and_fails_no_stop() {
     stage.tools.forget();
     assert_eq!(stage.recurring().code, 7);
     assert_eq!(stage.scores(), ["-D"]);
+}
+
+#[test]
+fn what_the_kernel_does_not_tell_is_taken_down_and_seen_to_be_gone_when_it_does() {
+    for broken in [true, false] {
+        let Some(stage) = Stage::running(V9, well(Role::Secondary)) else { return };
+        stage.kernel.module().faults = Faults { is_out_of_sequence: true, ..Faults::default() };
+        if broken {
+            stage.tools.answer("drbdadm", "down", Answer::fails(10, "Parse error"));
+        }
+        // It tells again once the resource is down.
+        let kernel = stage.kernel.clone();
+        let watcher = std::thread::spawn(move || {
+            let began = std::time::Instant::now();
+            while !kernel.module().view.resources.is_empty() && began.elapsed().as_secs() < 20 {
+                std::thread::sleep(Duration::from_millis(20));
+            }
+            kernel.module().faults = Faults::default();
+        });
+        let ran = stage.run("stop");
+        assert_eq!(ran.code, 0, "{broken}: {ran:?}");
+        assert_eq!(stage.tools.calls_of("drbdsetup").iter().any(|call| call == "down r0"), broken);
+        watcher.join().unwrap();
+    }
+}
+
+#[test]
+fn what_a_message_lacks_is_asked_of_drbdsetup() {
+    let Some(stage) = Stage::running(V9, well(Role::Secondary)) else { return };
+    stage.kernel.change(|view| {
+        let r0 = view.resources.get_mut("r0").unwrap();
+        r0.volumes.get_mut(&0).unwrap().quorum = None;
+    });
+    let events = "exists resource name:r0 role:Secondary suspended:no\n\
+        exists device name:r0 volume:0 minor:0 disk:UpToDate client:no quorum:yes\n\
+        exists -\n";
+    let program = stage.kernel.root().join("usr/sbin/drbdsetup");
+    std::fs::create_dir_all(program.parent().unwrap()).unwrap();
+    std::os::unix::fs::symlink(stage.tools.programs().join("drbdsetup"), &program).unwrap();
+    stage.tools.answer("drbdsetup", "events2", Answer::prints(events));
+    assert_eq!(stage.recurring().code, 0);
+    assert_eq!(stage.run("stop").code, 0);
 }

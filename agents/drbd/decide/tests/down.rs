@@ -101,10 +101,34 @@ fn a_leftover_on_8_4_is_taken_down_too() {
 
 #[test]
 fn a_kernel_that_does_not_answer_is_asked_until_the_end_of_a_stop() {
-    assert!(is_wait(&decide(Action::Stop, &silent(), &at(80, 10))));
+    assert!(is_wait(&decide(Action::Stop, &silent(), &at(20, 70))));
+    let done = after(at(80, 10), down_unseen(By::Drbdadm), 30, None);
+    assert!(is_wait(&decide(Action::Stop, &silent(), &done)));
     let next = decide(Action::Stop, &silent(), &at(90, 0));
     assert_eq!(code(&next), Some(ExitCode::Generic));
     assert!(reason(&next).contains("cannot be told"));
+}
+
+fn down_unseen(by: By) -> Step {
+    Step::Down { resource: r0(), by, was: Was::Unseen }
+}
+
+#[test]
+fn what_cannot_be_seen_is_taken_down_all_the_same_and_succeeds_only_when_seen() {
+    let first = decide(Action::Stop, &silent(), &at(23, 67));
+    assert_eq!(first, Next::Do(down_unseen(By::Drbdadm)));
+    let failed = after(at(24, 66), down_unseen(By::Drbdadm), 24, Some("drbdadm exited with 10"));
+    let second = decide(Action::Stop, &silent(), &failed);
+    assert_eq!(second, Next::Do(down_unseen(By::Drbdsetup)));
+    let done = after(failed, down_unseen(By::Drbdsetup), 24, None);
+    assert!(is_wait(&decide(Action::Stop, &silent(), &done)));
+    let end = Progress { remaining: Duration::ZERO, ..done.clone() };
+    assert_eq!(code(&decide(Action::Stop, &silent(), &end)), Some(ExitCode::Generic));
+    // It may have been Primary, so its data is not outdated for anybody.
+    let config =
+        Config { stop_outdates_secondary: true, promoted: vec!["node2".into()], ..config() };
+    let next = decide_by(&config, Action::Stop, &seen(Kernel::Unknown(V9)), &done);
+    assert_eq!(next, Next::Do(withdraw()));
 }
 
 #[test]

@@ -108,7 +108,7 @@ fn histories() -> Vec<Progress<Step>> {
         down_by(By::Drbdsetup),
         score(),
     ];
-    let mut histories = vec![at(0, 90), at(20, 70), at(90, 0)];
+    let mut histories = vec![at(0, 90), at(20, 70), at(50, 40), at(90, 0)];
     // A start that has made the resource and connected it, to its promoted peer or to all.
     for peer in [None, Some("node2".to_owned())] {
         let attached = after(at(3, 87), Step::Attach(r0()), 1, None);
@@ -277,9 +277,19 @@ fn a_monitor_takes_nothing_up_or_down() {
 
 #[test]
 fn a_primary_is_taken_down_by_nobody_before_it_is_secondary() {
-    every(|_, _, seen, _, next| {
-        if let Next::Do(Step::Down { .. }) = next {
-            assert!(matches!(&seen.kernel, Kernel::Known(facts) if !facts.is_primary()));
+    every(|_, action, seen, progress, next| {
+        if let Next::Do(Step::Down { was, .. }) = next {
+            assert_eq!(action, Action::Stop);
+            match was {
+                Was::Secondary => {
+                    assert!(matches!(&seen.kernel, Kernel::Known(facts) if !facts.is_primary()));
+                }
+                // Not at once: a kernel that is slow is no reason.
+                Was::Unseen => {
+                    assert!(matches!(seen.kernel, Kernel::Silent(_)));
+                    assert!(progress.elapsed >= Duration::from_secs(20));
+                }
+            }
         }
     });
 }
