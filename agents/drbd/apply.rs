@@ -16,8 +16,6 @@ use crate::{
 
 /// What `drbdadm primary` exits with where no UpToDate data can be reached.
 const NO_DATA: i32 = 17;
-/// How long a score may take to be written, where there is time for more.
-const SCORE_PATIENCE: Duration = Duration::from_secs(10);
 
 /// A step that failed.
 #[derive(Debug, thiserror::Error)]
@@ -167,9 +165,15 @@ fn carry_out(
             score(config, wanted, turn)?;
         }
         Step::DropScore(_) => score(config, Wanted::None, turn)?,
-        Step::Forget(_) => {
-            let deadline = turn.deadline();
-            promotion::forget(&config.record, deadline)?;
+        Step::Withdraw(_) => {
+            // Twice: once for whoever writes at this moment.
+            let deadline = turn.within((promotion::HELD_AT_MOST * 2).min(turn.remaining() * 3 / 4));
+            let withdrawn = promotion::withdraw(&Record::new(config), &config.record, deadline);
+            if let Err(error) = withdrawn {
+                turn.warning(chain(&error));
+                return Err(error.into());
+            }
+            turn.info(format!("The promotion score of {} is none", config.instance));
         }
         Step::ReportStandAlone { peers, .. } => {
             report(config, peers, turn);
@@ -231,7 +235,7 @@ fn take_away(
 
 /// Has the score written; what is left of the time then is the operation's.
 fn score(config: &Config, wanted: Wanted, turn: &mut Turn<'_>) -> Result<(), Error> {
-    let deadline = turn.within(SCORE_PATIENCE.min(turn.remaining() * 3 / 4));
+    let deadline = turn.within(promotion::HELD_AT_MOST.min(turn.remaining() * 3 / 4));
     let described = Record::new(config);
     let (path, node) = (&config.record, config.node.as_deref());
     match promotion::update(&described, path, wanted, node, deadline) {

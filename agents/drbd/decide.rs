@@ -62,6 +62,8 @@ pub(crate) enum Step {
         resource: String,
         /// By which program.
         by: By,
+        /// What it was until then.
+        was: Was,
     },
     /// Mark own data as outdated, for the sake of this node.
     Outdate {
@@ -76,8 +78,8 @@ pub(crate) enum Step {
     UpdateScore(String),
     /// Remove the promotion score, whatever is seen.
     DropScore(String),
-    /// Forget what is remembered about it.
-    Forget(String),
+    /// Remove the promotion score of what is gone, and forget what is remembered about it.
+    Withdraw(String),
     /// Tell of the peers that stay disconnected until somebody decides; none: that is over.
     ReportStandAlone {
         /// Which resource.
@@ -92,6 +94,15 @@ pub(crate) enum Step {
         /// The other node.
         other: String,
     },
+}
+
+/// What is known of a resource that is taken down.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Was {
+    /// It was seen to be Secondary.
+    Secondary,
+    /// It could not be seen.
+    Unseen,
 }
 
 /// Which program changes the state.
@@ -124,7 +135,9 @@ impl fmt::Display for Step {
             Self::Unfence(r) => write!(out, "call the unfence-peer handler of resource {r}"),
             Self::UpdateScore(r) => write!(out, "update the promotion score of resource {r}"),
             Self::DropScore(r) => write!(out, "remove the promotion score of resource {r}"),
-            Self::Forget(r) => write!(out, "forget what is remembered about resource {r}"),
+            Self::Withdraw(r) => {
+                write!(out, "remove the promotion score of resource {r} and forget about it")
+            }
             Self::ReportStandAlone { resource, .. } => {
                 write!(out, "report the connections of resource {resource}")
             }
@@ -215,7 +228,7 @@ fn down(
     progress: &Progress<Step>,
 ) -> Next<Step> {
     let is_down = |step: &Step| matches!(step, Step::Down { .. });
-    let step = |by| Step::Down { resource: config.resource.clone(), by };
+    let step = |by| Step::Down { resource: config.resource.clone(), by, was: Was::Secondary };
     by_turns(is_down, step, progress).unwrap_or_else(|| {
         let why = still(config, facts, seen, is_down, progress);
         ended_or_wait(why, "the resource to be down", progress)

@@ -105,8 +105,6 @@ impl Access {
 /// What is remembered from earlier invocations.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct Remembered {
-    /// Whether anything is.
-    pub(crate) exists: bool,
     /// The score that was written, where it can be relied upon to be there still.
     pub(crate) score: Option<Score>,
     /// Whether the options are those of this invocation.
@@ -255,11 +253,9 @@ fn asks_who_is_promoted(config: &Config, request: &Request, kernel: &Kernel) -> 
 
 fn remembered(config: &Config, described: &Record) -> Remembered {
     let Some(record) = Record::read(&config.record) else {
-        let exists = config.record.symlink_metadata().is_ok();
-        return Remembered { exists, ..Remembered::default() };
+        return Remembered::default();
     };
     Remembered {
-        exists: true,
         score: record.score(Mark::now().as_ref()),
         has_options: record.is_of(described),
         stand_alone: record.stand_alone,

@@ -9,7 +9,7 @@ use std::{
 
 use duet_host::{
     Lock, clock,
-    drbd::{Sight, look},
+    drbd::{Sight, Source, look, look_by_tool},
     process::{Call, Ended},
 };
 use duet_ocf::Deadline;
@@ -20,8 +20,12 @@ use crate::{
     score::{Elsewhere, Score, promotion_score, wants_elsewhere},
 };
 
-/// How long somebody else may hold the lock: a score that takes longer to write is that one's affair.
+/// How long somebody else may hold the lock where a score that is not written now is written by the next look.
 const LOCK_PATIENCE: Duration = Duration::from_secs(2);
+/// How long whoever writes may hold it, the agent or a watcher: nobody looks and writes for longer.
+pub const HELD_AT_MOST: Duration = Duration::from_secs(10);
+/// More than that is waited for by who must have the last word.
+const LAST_WORD_PATIENCE: Duration = Duration::from_secs(11);
 /// What crm_attribute says of an attribute that is not there.
 const NO_SUCH: i32 = 105;
 
@@ -45,7 +49,7 @@ pub enum Done {
     InPlace(Score),
     /// It stays as it is, for this reason if the kernel could not be asked.
     Left(Option<String>),
-    /// Somebody else is at it, who sees what we see, or what is newer.
+    /// Somebody else is at it, and may have looked earlier than we: the next look compares with what that one wrote.
     LeftToHolder,
 }
 
@@ -55,6 +59,12 @@ pub enum Error {
     /// The lock could not be tried.
     #[error(transparent)]
     Lock(duet_host::Error),
+    /// Somebody has it for longer than anybody should.
+    #[error("The promotion score of {instance} is being written by somebody who does not end")]
+    Held {
+        /// Whose.
+        instance: String,
+    },
     /// What was written could not be recorded.
     #[error("Could not record the promotion score")]
     Record(#[source] duet_host::Error),
@@ -81,7 +91,16 @@ pub enum Error {
 pub fn ask_kernel(resource: &str, deadline: Deadline) -> Kernel {
     match look(deadline) {
         Ok(Sight::NoModule) => Kernel::NoModule,
-        Ok(Sight::Seen { version, view, source: _ }) => Kernel::of(resource, &view, version),
+        Ok(Sight::Seen { version, view, source }) => {
+            match (Kernel::of(resource, &view, version), source) {
+                // A message that lacks something may be one that we do not understand.
+                (Kernel::Silent(why), Source::Netlink) => match look_by_tool(deadline) {
+                    Ok(view) => Kernel::of(resource, &view, version),
+                    Err(error) => Kernel::Silent(format!("{why}: {}", duet_ocf::chain(&error))),
+                },
+                (kernel, _) => kernel,
+            }
+        }
         Err(error) => Kernel::Silent(duet_ocf::chain(&error)),
     }
 }
@@ -98,7 +117,11 @@ pub fn update(
     node: Option<&str>,
     deadline: Deadline,
 ) -> Result<Done, Error> {
-    let patience = deadline.within(clock::now(), LOCK_PATIENCE);
+    let patience = match wanted {
+        Wanted::AsSeen | Wanted::AsSeenAnew => LOCK_PATIENCE,
+        Wanted::None => LAST_WORD_PATIENCE.min(deadline.remaining(clock::now()) / 2),
+    };
+    let patience = deadline.within(clock::now(), patience);
     if let Some(directory) = path.parent() {
         // Whether it worked shows in the locking.
         let _ = std::fs::create_dir_all(directory);
@@ -113,6 +136,34 @@ pub fn update(
     match (&done, unlocked) {
         (Done::Wrote(_), Some(why)) => Err(Error::Lock(why)),
         _ => Ok(done),
+    }
+}
+
+/// For a resource that was seen to be gone: removes its score, and then the record of it, both under the lock, so that nobody who
+/// looked while it was there writes after this. Where the lock is not to be had, the score is removed all the same, and the
+/// record stays: whoever reads it next looks again, and finds that there is nothing to have a score.
+///
+/// # Errors
+/// [`Error`]; the record is there then, and says that the score is not known.
+pub fn withdraw(described: &Record, path: &Path, deadline: Deadline) -> Result<(), Error> {
+    let remaining = deadline.remaining(clock::now());
+    let patience = deadline.within(clock::now(), LAST_WORD_PATIENCE.min(remaining / 2));
+    if let Some(directory) = path.parent() {
+        // Whether it worked shows in the locking.
+        let _ = std::fs::create_dir_all(directory);
+    }
+    let lock = Lock::take(&lock_of(path), patience);
+    if let Ok(Some(_)) = &lock {
+        // If it cannot be written, it is gone: nobody relies on it either way.
+        let _ = put_down(described, path);
+    }
+    let deadline = deadline.within(clock::now(), HELD_AT_MOST);
+    write(&described.instance, Score::Remove, deadline)?;
+    match lock {
+        Ok(Some(_lock)) => remove(path),
+        Ok(None) => Err(Error::Held { instance: described.instance.clone() }),
+        Err(why) if path.symlink_metadata().is_ok() => Err(Error::Lock(why)),
+        Err(_) => Ok(()),
     }
 }
 
@@ -160,20 +211,28 @@ fn bring_in_line(
     if wanted == Wanted::AsSeen && is_same && in_place == Some(score) {
         return Ok(Done::InPlace(score));
     }
-    let stand_alone = before.map(|before| before.stand_alone).unwrap_or_default();
-    let mut record = Record { stand_alone, written: None, ..described.clone() };
-    // Before anything is written, it is no longer known: crm_attribute may be killed half way.
-    let recorded = record.write(path);
-    if recorded.is_err() {
-        let _ = std::fs::remove_file(path);
-    }
+    let recorded = put_down(described, path);
     // Taken before the call: a daemon that is restarted during it is another one than this.
     let mark = Mark::now();
     write(&described.instance, score, deadline)?;
-    recorded.map_err(Error::Record)?;
+    let mut record = recorded?;
     record.written = mark.map(|mark| Written { score, mark });
     record.write(path).map_err(Error::Record)?;
     Ok(Done::Wrote(score))
+}
+
+/// Before anything is written, it is no longer known what is: crm_attribute may be killed half way.
+fn put_down(described: &Record, path: &Path) -> Result<Record, Error> {
+    let before = Record::read(path);
+    let stand_alone = before.map(|before| before.stand_alone).unwrap_or_default();
+    let record = Record { stand_alone, written: None, ..described.clone() };
+    match record.write(path) {
+        Ok(()) => Ok(record),
+        Err(why) => {
+            let _ = std::fs::remove_file(path);
+            Err(Error::Record(why))
+        }
+    }
 }
 
 /// Changes what the record remembers beside the score, under the lock.
@@ -194,13 +253,7 @@ pub fn annotate(
     Record { stand_alone, ..before }.write(path).map_err(Error::Record)
 }
 
-/// Forgets everything about it, under the lock. What cannot be removed is no failure: nobody relies on it without looking.
-///
-/// # Errors
-/// The lock failed, or the file could not be removed.
-pub fn forget(path: &Path, deadline: Deadline) -> Result<(), Error> {
-    let patience = deadline.within(clock::now(), LOCK_PATIENCE);
-    let _lock = Lock::take(&lock_of(path), patience).map_err(Error::Lock)?;
+fn remove(path: &Path) -> Result<(), Error> {
     match std::fs::remove_file(path) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
             let path = path.to_owned();

@@ -18,6 +18,8 @@ use crate::{
 
 /// How often something that must succeed is tried.
 const TRIES: usize = 2;
+/// How long the promoted peer has at least to say whether it refuses us.
+const HANDSHAKE: Duration = Duration::from_secs(1);
 /// How often the connections are looked at.
 const POLL: Duration = Duration::from_millis(250);
 
@@ -126,25 +128,57 @@ fn lacks_disk(volume: &Volume) -> bool {
 fn connect(config: &Config, facts: &Facts, progress: &Progress<Step>) -> Option<Next<Step>> {
     let resource = config.resource.clone();
     let is_9 = facts.version.generation() == Generation::V9;
+    let patience = config.connect_patience;
     if let Some(promoted) = config.promoted_elsewhere().filter(|_| is_9) {
         let first = Step::Connect { resource: resource.clone(), peer: Some(promoted.to_owned()) };
         let is_promoted = |peer: &Peer| {
             peer.name.as_deref().is_some_and(|name| name.eq_ignore_ascii_case(promoted))
         };
         let step = aside(first.clone(), progress);
-        let step = step.or_else(|| awaited(config, facts, &first, is_promoted, progress));
+        let step =
+            step.or_else(|| awaited(patience.max(HANDSHAKE), facts, &first, is_promoted, progress));
         if step.is_some() {
             return step;
         }
     }
+    // Whoever is StandAlone once connecting was tried has been refused, and "all" would connect that one again.
+    let is_refused = progress.tried(is_connect) && facts.stand_alone().next().is_some();
     let all = Step::Connect { resource, peer: floating_peer(config, facts) };
-    let step = aside(all.clone(), progress);
-    step.or_else(|| awaited(config, facts, &all, |_| true, progress))
+    if progress.tried(|step| *step == all) || !is_refused {
+        let step = aside(all.clone(), progress);
+        return step.or_else(|| awaited(patience, facts, &all, |_| true, progress));
+    }
+    let others = others(config, facts);
+    let one = |peer: &String| Step::Connect {
+        resource: config.resource.clone(),
+        peer: Some(peer.clone()),
+    };
+    others.iter().filter(|_| is_9).find_map(|peer| aside(one(peer), progress))
+}
+
+fn is_connect(step: &Step) -> bool {
+    matches!(step, Step::Connect { .. })
+}
+
+/// The peers that have not been refused, as far as anybody says who they are.
+fn others(config: &Config, facts: &Facts) -> Vec<String> {
+    let is = |name: &String, other: &str| name.eq_ignore_ascii_case(other);
+    let mut others: Vec<String> = Vec::new();
+    let known = facts.peers.iter().filter_map(|peer| peer.name.clone());
+    for name in known.chain(config.relatives.iter().cloned()) {
+        let is_refused =
+            facts.stand_alone().any(|peer| peer.name.as_deref().is_some_and(|it| is(&name, it)));
+        let is_new = !others.iter().any(|other| is(&name, other));
+        if is_new && !is_refused && config.node.is_some() && !config.is_here(&name) {
+            others.push(name);
+        }
+    }
+    others
 }
 
 /// A pause while one of these peers is not connected, may still come, and there is patience.
 fn awaited(
-    config: &Config,
+    patience: Duration,
     facts: &Facts,
     after: &Step,
     is_such: impl Fn(&Peer) -> bool,
@@ -159,10 +193,10 @@ fn awaited(
             && !facts.stand_alone().any(|other| other.id == peer.id)
     };
     let is_awaited = tried.failure.is_none()
-        && waited < config.connect_patience
+        && waited < patience
         && !progress.remaining.is_zero()
         && facts.peers.iter().any(|peer| may_come(&peer));
-    let pause = POLL.min(config.connect_patience.saturating_sub(waited));
+    let pause = POLL.min(patience.saturating_sub(waited));
     is_awaited.then(|| Next::wait(pause, "the peers to be connected"))
 }
 

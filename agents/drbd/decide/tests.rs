@@ -178,7 +178,7 @@ fn secondary_by(by: By) -> Step {
 }
 
 fn down_by(by: By) -> Step {
-    Step::Down { resource: r0(), by }
+    Step::Down { resource: r0(), by, was: Was::Secondary }
 }
 
 fn connect_all() -> Step {

@@ -7,7 +7,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-const SITUATIONS: usize = 31;
+const SITUATIONS: usize = 32;
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().unwrap()

@@ -82,7 +82,10 @@ pub fn look(deadline: Deadline) -> Result<Sight, Error> {
         Err(error) if error.is_of_language() => {
             // It may have been unloaded since; otherwise the tools that came with it may know better.
             let Some(version) = self::version()? else { return Ok(Sight::NoModule) };
-            let view = by_tool(error, deadline)?;
+            let view = look_by_tool(deadline).map_err(|tool| match tool {
+                Error::DrbdTool { how } => Error::Drbdsetup { how, source: error },
+                other => other,
+            })?;
             Ok(Sight::Seen { version, view, source: Source::Drbdsetup })
         }
         Err(error) => Err(error.into()),
@@ -121,10 +124,14 @@ fn snapshot(kernel: &mut Conversation, deadline: Deadline) -> Result<View, Netli
     }
 }
 
-/// By `drbdsetup events2 --now`, because of this error. The text has no node ids and no counters.
-fn by_tool(why: NetlinkError, deadline: Deadline) -> Result<View, Error> {
+/// By `drbdsetup events2 --now`, where the kernel's messages do not say what one needs to know. The text has no node ids and no
+/// counters.
+///
+/// # Errors
+/// [`Error::DrbdTool`], or what came of running it by the deadline.
+pub fn look_by_tool(deadline: Deadline) -> Result<View, Error> {
     let call = events2_call().arg("--now").limit(LONGEST_TEXT);
-    let failed = |how| Error::Drbdsetup { how, source: why };
+    let failed = |how| Error::DrbdTool { how };
     let ended = match call.run(deadline) {
         Ok(ended) => ended,
         Err(error) if error.is_timeout() => return Err(error),

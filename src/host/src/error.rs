@@ -122,6 +122,12 @@ pub enum Error {
         /// Where it should be.
         path: PathBuf,
     },
+    /// DRBD's tool was asked, and did not tell.
+    #[error("drbdsetup could not tell DRBD's state: {how}")]
+    DrbdTool {
+        /// What became of it.
+        how: String,
+    },
     /// The module's messages could not be understood, and its tool did not help.
     #[error("drbdsetup could not tell DRBD's state either: {how}")]
     Drbdsetup {

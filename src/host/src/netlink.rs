@@ -22,6 +22,10 @@ const LIMIT: usize = 16 * 1024 * 1024;
 const ATTEMPTS: u32 = 4;
 /// "There is no such family", where there was one a moment ago.
 const ENOENT: i32 = nix::libc::ENOENT;
+/// "There is no such question", from a module before 8.4.7, whose family does not know that of the initial state.
+const EOPNOTSUPP: i32 = nix::libc::EOPNOTSUPP;
+/// "You may not ask": to a policy of the kernel's, drbdsetup can be somebody else than we.
+const NOT_ALLOWED: [i32; 2] = [nix::libc::EPERM, nix::libc::EACCES];
 /// Datagrams that are read in one go while more keep coming.
 const BATCH: usize = 256;
 
@@ -80,16 +84,24 @@ pub enum Error {
 }
 
 impl Error {
-    /// Whether the module speaks otherwise than we know, or is not there any more: somebody else may know better.
+    /// Whether the module speaks otherwise than we know, does not speak to us, or is not there any more: somebody else may know
+    /// better.
     #[must_use]
     pub fn is_of_language(&self) -> bool {
         use drbd::Error::{Errno, Malformed, Mismatch, Refused};
         match self {
             Error::NoFamily
             | Error::NoGroup
-            | Error::Answer { source: Malformed(_) | Mismatch { .. } | Errno(ENOENT), .. } => true,
-            Error::Socket { source, .. } => source.kind() == io::ErrorKind::InvalidData,
-            Error::Answer { source: Refused(_) | Errno(_), .. }
+            | Error::Answer {
+                source: Malformed(_) | Mismatch { .. } | Errno(ENOENT | EOPNOTSUPP),
+                ..
+            } => true,
+            Error::Answer { source: Errno(number), .. } => NOT_ALLOWED.contains(number),
+            Error::Socket { source, .. } => {
+                let kinds = [io::ErrorKind::InvalidData, io::ErrorKind::PermissionDenied];
+                kinds.contains(&source.kind())
+            }
+            Error::Answer { source: Refused(_), .. }
             | Error::TimedOut { .. }
             | Error::TooMuch { .. }
             | Error::Restless { .. }

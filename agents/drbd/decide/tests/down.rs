@@ -2,9 +2,8 @@
 
 use super::*;
 
-fn remembered() -> Observation {
-    let remembered = Remembered { exists: true, ..Remembered::default() };
-    Observation { remembered, ..seen(Kernel::Unknown(V9)) }
+fn withdraw() -> Step {
+    Step::Withdraw(r0())
 }
 
 #[test]
@@ -12,11 +11,27 @@ fn a_stop_takes_down_and_then_tidies_up() {
     let secondary = known(well(Role::Secondary));
     assert_eq!(decide(Action::Stop, &secondary, &at(0, 90)), Next::Do(down_by(By::Drbdadm)));
     let downed = after(at(1, 89), down_by(By::Drbdadm), 1, None);
-    assert_eq!(decide(Action::Stop, &remembered(), &downed), Next::Do(score()));
-    let scored = after(downed, score(), 1, Some("crm_attribute did not end"));
-    assert_eq!(decide(Action::Stop, &remembered(), &scored), Next::Do(Step::Forget(r0())));
-    let forgotten = after(scored, Step::Forget(r0()), 1, None);
-    assert_eq!(decide(Action::Stop, &remembered(), &forgotten), Next::success());
+    let gone = seen(Kernel::Unknown(V9));
+    assert_eq!(decide(Action::Stop, &gone, &downed), Next::Do(withdraw()));
+    let forgotten = after(downed, withdraw(), 1, None);
+    assert_eq!(decide(Action::Stop, &gone, &forgotten), Next::success());
+}
+
+#[test]
+fn a_score_that_cannot_be_removed_is_tried_again_and_fences_nobody() {
+    let gone = seen(Kernel::Unknown(V9));
+    let mut progress = at(1, 89);
+    for second in 2..7 {
+        assert_eq!(decide(Action::Stop, &gone, &progress), Next::Do(withdraw()));
+        progress = after(progress, withdraw(), second, Some("crm_attribute did not end"));
+        progress.elapsed = Duration::from_secs(second);
+        let next = decide(Action::Stop, &gone, &progress);
+        assert!(is_wait(&next) || second == 6, "{next:?}");
+        progress.elapsed += Duration::from_secs(1);
+    }
+    assert_eq!(decide(Action::Stop, &gone, &progress), Next::success(), "at last");
+    let failed = after(at(90, 0), withdraw(), 89, Some("crm_attribute did not end"));
+    assert_eq!(decide(Action::Stop, &gone, &failed), Next::success(), "in time");
 }
 
 #[test]
@@ -86,15 +101,39 @@ fn a_leftover_on_8_4_is_taken_down_too() {
 
 #[test]
 fn a_kernel_that_does_not_answer_is_asked_until_the_end_of_a_stop() {
-    assert!(is_wait(&decide(Action::Stop, &silent(), &at(80, 10))));
+    assert!(is_wait(&decide(Action::Stop, &silent(), &at(20, 70))));
+    let done = after(at(80, 10), down_unseen(By::Drbdadm), 30, None);
+    assert!(is_wait(&decide(Action::Stop, &silent(), &done)));
     let next = decide(Action::Stop, &silent(), &at(90, 0));
     assert_eq!(code(&next), Some(ExitCode::Generic));
     assert!(reason(&next).contains("cannot be told"));
 }
 
+fn down_unseen(by: By) -> Step {
+    Step::Down { resource: r0(), by, was: Was::Unseen }
+}
+
+#[test]
+fn what_cannot_be_seen_is_taken_down_all_the_same_and_succeeds_only_when_seen() {
+    let first = decide(Action::Stop, &silent(), &at(23, 67));
+    assert_eq!(first, Next::Do(down_unseen(By::Drbdadm)));
+    let failed = after(at(24, 66), down_unseen(By::Drbdadm), 24, Some("drbdadm exited with 10"));
+    let second = decide(Action::Stop, &silent(), &failed);
+    assert_eq!(second, Next::Do(down_unseen(By::Drbdsetup)));
+    let done = after(failed, down_unseen(By::Drbdsetup), 24, None);
+    assert!(is_wait(&decide(Action::Stop, &silent(), &done)));
+    let end = Progress { remaining: Duration::ZERO, ..done.clone() };
+    assert_eq!(code(&decide(Action::Stop, &silent(), &end)), Some(ExitCode::Generic));
+    // It may have been Primary, so its data is not outdated for anybody.
+    let config =
+        Config { stop_outdates_secondary: true, promoted: vec!["node2".into()], ..config() };
+    let next = decide_by(&config, Action::Stop, &seen(Kernel::Unknown(V9)), &done);
+    assert_eq!(next, Next::Do(withdraw()));
+}
+
 #[test]
 fn bookkeeping_that_time_does_not_allow_any_more_fences_nobody() {
-    assert_eq!(decide(Action::Stop, &remembered(), &at(90, 0)), Next::success());
+    assert_eq!(decide(Action::Stop, &seen(Kernel::Unknown(V9)), &at(90, 0)), Next::success());
     let next = decide(Action::Demote, &known(well(Role::Secondary)), &at(90, 0));
     assert_eq!(next, Next::success());
 }
@@ -110,11 +149,11 @@ fn a_stop_outdates_only_what_it_took_down_itself_as_secondary() {
     // It was Primary: its data is the newest there is.
     let demoted = after(at(1, 89), secondary_by(By::Drbdadm), 1, None);
     let demoted = after(demoted, down_by(By::Drbdadm), 1, None);
-    assert_eq!(decide_by(&config, Action::Stop, &gone, &demoted), Next::Do(score()));
-    assert_eq!(decide_by(&config, Action::Stop, &gone, &at(1, 89)), Next::Do(score()));
+    assert_eq!(decide_by(&config, Action::Stop, &gone, &demoted), Next::Do(withdraw()));
+    assert_eq!(decide_by(&config, Action::Stop, &gone, &at(1, 89)), Next::Do(withdraw()));
     // The other node is being stopped as well.
     let both = Config { stopping: vec!["node2".into()], ..config };
-    assert_eq!(decide_by(&both, Action::Stop, &gone, &downed), Next::Do(score()));
+    assert_eq!(decide_by(&both, Action::Stop, &gone, &downed), Next::Do(withdraw()));
 }
 
 #[test]

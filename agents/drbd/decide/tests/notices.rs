@@ -10,7 +10,6 @@ fn monitor(seen: &Observation, progress: &Progress<Step>) -> Next<Step> {
 /// Everything as an earlier invocation left it, with this score.
 fn settled(facts: Facts, score: Score) -> Observation {
     let remembered = Remembered {
-        exists: true,
         score: Some(score),
         has_options: true,
         stand_alone: facts.stand_alone().map(ToString::to_string).collect(),

@@ -152,6 +152,23 @@ fn the_promoted_peer_is_connected_first_on_9() {
 }
 
 #[test]
+fn a_promoted_peer_that_refuses_is_not_connected_again_with_the_others() {
+    let config = Config {
+        promoted: vec!["node2".into()],
+        relatives: vec!["node1".into(), "node2".into(), "NODE3".into()],
+        ..config()
+    };
+    let named = |name: &str| Step::Connect { resource: r0(), peer: Some(name.into()) };
+    let attached = after(created(), Step::Attach(r0()), 2, None);
+    let progress = after(attached, named("node2"), 2, None);
+    let seen = known(split(Role::Secondary));
+    let next = decide_by(&config, Action::Start, &seen, &progress);
+    assert_eq!(next, Next::Do(named("NODE3")));
+    let progress = after(progress, named("NODE3"), 2, Some("not defined"));
+    assert_eq!(decide_by(&config, Action::Start, &seen, &progress), Next::Do(score()));
+}
+
+#[test]
 fn a_floating_peer_is_named_on_8_4_and_never_on_9() {
     let config = Config { relatives: vec!["node1".into(), "node2".into()], ..config() };
     for (version, peer) in [(V8, Some("node2".to_owned())), (V9, None)] {

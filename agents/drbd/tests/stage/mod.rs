@@ -216,9 +216,20 @@ impl Stage {
             self.does(tool, word, order);
         }
         // With --skip-net it attaches, otherwise it connects too.
-        let script =
-            self.ordering("case \" $* \" in *--skip-net*) o=attach;; *) o=connect;; esac", "$o");
-        tools.on("drbdadm", "adjust", &script);
+        self.adjusting("connect");
+    }
+
+    /// An adjust that is not for the disks alone does this to the kernel.
+    pub(crate) fn adjusting(&self, order: &str) {
+        let before = format!("case \" $* \" in *--skip-net*) o=attach;; *) o={order};; esac");
+        self.tools.on("drbdadm", "adjust", &self.ordering(&before, "$o"));
+    }
+
+    /// What drbdadm was asked, without its configuration file.
+    pub(crate) fn drbdadm(&self) -> Vec<String> {
+        let file = format!("-c {} ", self.at("drbd.conf").display());
+        let calls = self.tools.calls_of("drbdadm");
+        calls.iter().map(|call| call.strip_prefix(&file).unwrap_or(call).to_owned()).collect()
     }
 
     /// A call of this tool that ends with success does this to the kernel.
@@ -226,7 +237,7 @@ impl Stage {
         self.tools.on(tool, word, &self.ordering("", order));
     }
 
-    fn ordering(&self, before: &str, order: &str) -> String {
+    pub(crate) fn ordering(&self, before: &str, order: &str) -> String {
         let (orders, done) = (self.at("orders"), self.at("done"));
         // Two tools never run at once, but an agent that kills one may have the next run while the first still writes.
         format!(
@@ -355,6 +366,13 @@ fn carry_out(order: &str, kernel: &FakeKernel, version: Version) {
             }
             "attach" => r0.volumes = resource(Role::Secondary, Disk::UpToDate, None).volumes,
             "connect" => r0.peers = well(Role::Secondary).peers,
+            // The peer answers, and will not have us.
+            "refuse" => {
+                r0.peers = resource(Role::Secondary, Disk::UpToDate, None).peers;
+                r0.peers.values_mut().for_each(|peer| peer.connection = Connection::StandAlone);
+            }
+            // Nobody answers.
+            "call" => r0.peers = resource(Role::Secondary, Disk::UpToDate, None).peers,
             "primary" => r0.role = Role::Primary,
             "secondary" => r0.role = Role::Secondary,
             other => panic!("{other:?} is no order"),

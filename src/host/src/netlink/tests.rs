@@ -70,3 +70,22 @@ fn what_others_send_is_nothing() {
     assert!(clock::now().saturating_sub(began) < limit * 50);
     flood.join().unwrap();
 }
+
+#[test]
+fn the_tool_is_asked_where_the_module_does_not_know_the_question_or_does_not_talk_to_us() {
+    let errno = |number| Error::Answer { asked: "it", source: drbd::Error::Errno(number) };
+    let socket =
+        |number| Error::Socket { asked: "it", source: io::Error::from_raw_os_error(number) };
+    use nix::libc::{EACCES, EBUSY, EIO, EOPNOTSUPP, EPERM};
+    for (error, is_of_language) in [
+        (errno(EOPNOTSUPP), true),
+        (errno(EPERM), true),
+        (errno(EACCES), true),
+        (errno(EBUSY), false),
+        (socket(EPERM), true),
+        (socket(EACCES), true),
+        (socket(EIO), false),
+    ] {
+        assert_eq!(error.is_of_language(), is_of_language, "{error:?}");
+    }
+}
