@@ -82,6 +82,22 @@ fn a_frozen_daemon_fails_the_monitor_and_is_killed_by_stop() {
 }
 
 #[test]
+fn a_daemon_in_a_container_is_not_this_nodes() {
+    let Some(stage) = Stage::managed() else { return };
+    stage.start();
+    // The same command line and the same file, seen from outside of the namespace.
+    let outside = std::process::Command::new(env!("CARGO_BIN_EXE_drbd-watch"))
+        .arg("monitor")
+        .env_clear()
+        .env("OCF_RESOURCE_INSTANCE", "p_watch")
+        .env("HA_RSCTMP", stage.memory())
+        .output()
+        .unwrap();
+    assert_eq!(outside.status.code(), Some(7), "{outside:?}");
+    assert_eq!(stage.run("monitor").code, 0);
+}
+
+#[test]
 fn a_start_with_other_parameters_replaces_it() {
     let Some(stage) = Stage::managed() else { return };
     stage.start();
