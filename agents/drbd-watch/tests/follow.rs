@@ -4,7 +4,7 @@
 
 mod stage;
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use drbd_agent::record::Record;
 use duet_drbd::{Change, Disk, Object, Resource, Role, Verb};
@@ -66,6 +66,29 @@ fn a_burst_is_one_decision() {
     stage.until("the score", |stage| !stage.scores().is_empty());
     meanwhile();
     assert_eq!(stage.scores(), ["1000"]);
+}
+
+/// A Secondary that loses its Primary is Consistent for a few milliseconds, and then UpToDate again (9): it must not lose its score.
+#[test]
+fn what_lasts_a_few_milliseconds_is_no_state() {
+    let Some(stage) = settled() else { return };
+    for _ in 0..100 {
+        let began = Instant::now();
+        set(&stage, resource(Role::Secondary, Disk::Consistent, None));
+        std::thread::sleep(Duration::from_millis(3));
+        set(&stage, alone());
+        // Otherwise this machine was too busy to be so quick.
+        if began.elapsed() < Duration::from_millis(6) {
+            stage.until("the score", |stage| !stage.scores().is_empty());
+            meanwhile();
+            assert_eq!(stage.scores(), ["1000"]);
+            return;
+        }
+        set(&stage, well());
+        meanwhile();
+        stage.tools.forget();
+    }
+    println!("skipped: this machine is too busy to change a state within 6 ms");
 }
 
 #[test]
