@@ -21,14 +21,16 @@ pub fn count(plan: &Plan, own: &Path) -> Result<Vec<Counts>> {
     let mut all = Vec::new();
     for group in &plan.groups {
         let mut counted = Vec::new();
+        let mut codes = Vec::new();
         for command in group {
             let dir = tempfile::tempdir().map_err(temporary)?;
-            let counts = system_calls(command, dir.path())?;
+            let (counts, code) = system_calls(command, dir.path())?;
+            codes.push(code);
             counted.push(Counts { name: command.name.clone(), ..counts });
         }
-        for (command, counts) in group.iter().zip(&mut counted) {
+        for ((command, counts), code) in group.iter().zip(&mut counted).zip(codes) {
             let dir = tempfile::tempdir().map_err(temporary)?;
-            counts.instructions = match instructions(command, dir.path()) {
+            counts.instructions = match instructions(command, dir.path(), code) {
                 Ok(number) => Instructions::Counted(number),
                 Err(why) => Instructions::Skipped(why),
             };
@@ -52,11 +54,12 @@ fn read(path: &Path) -> Result<String> {
         .map_err(|source| Error::Read { what: path.display().to_string(), source })
 }
 
-fn system_calls(command: &Command, dir: &Path) -> Result<Counts> {
+/// And the exit status, which strace passes on.
+fn system_calls(command: &Command, dir: &Path) -> Result<(Counts, Option<i32>)> {
     let log = dir.join("strace");
     let path = log.to_string_lossy();
-    measure::run(&wrapped(command, &["strace", "-f", "-qq", "-o", &path]))?;
-    Ok(of_strace(&read(&log)?))
+    let status = measure::run(&wrapped(command, &["strace", "-f", "-qq", "-o", &path]))?;
+    Ok((of_strace(&read(&log)?), status.code()))
 }
 
 /// Counts in a log of `strace -f -qq -o`: every line begins with a process id, and a call that was
@@ -86,8 +89,12 @@ pub fn of_strace(log: &str) -> Counts {
 
 /// User-space instructions. A forked child inherits what callgrind has counted, so it writes down
 /// and forgets its count before every fork: the sum over all that was written is the whole tree's.
-/// Quiet, because scripts read the errors of what they call.
-fn instructions(command: &Command, dir: &Path) -> std::result::Result<u64, String> {
+/// Quiet, because scripts read the errors of what they call. It has to end with this `code`, as without valgrind.
+fn instructions(
+    command: &Command,
+    dir: &Path,
+    code: Option<i32>,
+) -> std::result::Result<u64, String> {
     let pattern = format!("--callgrind-out-file={}/callgrind.%p", dir.display());
     let mut words = vec![
         "timeout",
@@ -109,7 +116,7 @@ fn instructions(command: &Command, dir: &Path) -> std::result::Result<u64, Strin
         Some(124 | 137) => {
             return Err(format!("no end within {INSTRUCTIONS_BOUND} s under valgrind"));
         }
-        Some(0) => {}
+        seen if seen == code => {}
         _ => return Err(format!("under valgrind it ended with {status}")),
     }
     let files = fs::read_dir(dir).map_err(|error| error.to_string())?;

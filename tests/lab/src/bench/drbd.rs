@@ -23,7 +23,7 @@ pub(super) const ROWS: [&str; 3] = [PRIMARY, SECONDARY, CHANGED];
 
 /// How a measured command ends when all is well: a monitor says that the resource is promoted.
 pub(super) fn expected(name: &str) -> i32 {
-    if name.starts_with(PRIMARY) { 8 } else { 0 }
+    if name.contains(PRIMARY) { 8 } else { 0 }
 }
 
 /// A score that differs from the default one on a node whose data is as good as it gets, and makes no other node of

@@ -149,6 +149,7 @@ fn each_bound_of_drbd_is_kept_by_a_gate_of_its_own() {
     assert_eq!(large, "drbd watcher: resident set");
     // A score that was not written is no less wrong.
     assert_eq!(children(drbd::CHANGED, 0), "drbd monitor, changed: one child process");
+    assert_eq!(expected(&format!("before {}", label(drbd::PRIMARY, Whose::Ours))), 8);
     let wrong = spoilt(|results| {
         let name = label(drbd::PRIMARY, Whose::Stock);
         let found = results.timings.iter_mut().find(|timing| timing.name == name).unwrap();
