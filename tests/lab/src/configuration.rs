@@ -207,17 +207,20 @@ pub(crate) fn second_drbd(nodes: &[Node], volumes: usize) -> String {
     text + "}\n"
 }
 
-/// The same under Pacemaker: promoted where the guest's is, and looked at more often than that.
+/// The same under Pacemaker, looked at more often than the guest's.
 pub(crate) fn second_clone(programs: &Programs) -> String {
     format!(
         "primitive p_r1 {} params drbd_resource=r1 op start timeout=240s op stop timeout=100s \
          op promote timeout=90s op demote timeout=90s \
          op monitor interval=6s role=Promoted timeout=20s op monitor interval=7s role=Unpromoted timeout=20s\n\
-         clone ms_r1 p_r1 {CLONE}\n\
-         colocation r1-with-r0 inf: ms_r1:Promoted ms_drbd:Promoted\n",
+         clone ms_r1 p_r1 {CLONE}\n",
         programs.called("drbd")
     )
 }
+
+/// It is promoted where the guest's resource is, which does not move for its sake (`influence`).
+pub(crate) const SECOND_WITH_FIRST: &str = "<rsc_colocation id=\"r1-with-r0\" score=\"INFINITY\" rsc=\"ms_r1\" rsc-role=\"Promoted\" \
+     with-rsc=\"ms_drbd\" with-rsc-role=\"Promoted\" influence=\"false\"/>";
 
 /// The watcher of all replicated resources of a node, in every node.
 pub(crate) fn watcher(programs: &Programs) -> String {

@@ -49,8 +49,9 @@ fn make(cluster: &Cluster, primary: &Node, secondary: &Node) -> Result<()> {
     secondary.put("/root/r1.crm", &text::second_clone(&cluster.programs))?;
     secondary
         .run("crm -F configure load update /root/r1.crm", Duration::from_secs(120))?
-        .success("configuring the second resource")
-        .map(drop)
+        .success("configuring the second resource")?;
+    let script = format!("cibadmin -C -o constraints -X '{}'", text::SECOND_WITH_FIRST);
+    secondary.sh(&script, "placing the second resource").map(drop)
 }
 
 /// Sets a meta attribute of its clone, or removes it.
