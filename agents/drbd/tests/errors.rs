@@ -312,3 +312,46 @@ fn a_validation_warns_of_what_will_be_an_error_on_a_bad_day() {
     }
     assert_eq!(ran.stderr.lines().filter(|line| line.starts_with("WARNING")).count(), 3, "{ran:?}");
 }
+
+#[test]
+fn a_kernel_that_is_slow_is_waited_for_by_a_monitor_for_nearly_all_of_its_time() {
+    let Some(stage) = Stage::running(V9, well(Role::Primary)) else { return };
+    assert_eq!(stage.recurring().code, 8);
+    stage.kernel.module().faults.hang_on = Some(38);
+    let kernel = stage.kernel.clone();
+    let slow = std::thread::spawn(move || {
+        std::thread::sleep(Duration::from_secs(7));
+        kernel.module().faults.hang_on = None;
+    });
+    let ran = stage.recurring();
+    assert_eq!(ran.code, 8, "{ran:?}");
+    assert!(ran.took > Duration::from_secs(7), "{ran:?}");
+    slow.join().unwrap();
+}
+
+#[test]
+fn node_ids_that_are_not_told_are_no_failure_since_nobody_asks_for_them() {
+    let Some(stage) = Stage::running(V9, well(Role::Secondary)) else { return };
+    stage.kernel.module().faults.hang_on = Some(30);
+    let ran = stage.recurring();
+    assert!(ran.code == 0 && ran.took < Duration::from_secs(4), "{ran:?}");
+}
+
+#[test]
+fn what_was_done_at_the_last_moment_is_seen_by_a_look_that_takes_a_while() {
+    const SLOW: Duration = Duration::from_millis(350);
+    let Some(stage) = Stage::running(V9, well(Role::Secondary)) else { return };
+    let script = stage.ordering("", "primary");
+    stage.tools.on("drbdadm", "primary", &format!("{script}\nsleep 20\n"));
+    let kernel = stage.kernel.clone();
+    // drbdadm is ended 9 s after the beginning. The look after that hears nothing for about 0.3 s.
+    let slow = std::thread::spawn(move || {
+        std::thread::sleep(Duration::from_millis(8900));
+        let _module = kernel.module();
+        std::thread::sleep(SLOW);
+    });
+    let ran = stage.run_with("promote", &[("CRM_meta_timeout", "10000")]);
+    assert_eq!(ran.code, 0, "{ran:?}");
+    assert!(ran.took > Duration::from_secs(9) && ran.took < Duration::from_secs(10), "{ran:?}");
+    slow.join().unwrap();
+}
