@@ -175,10 +175,10 @@ fn budget(progress: &Progress<Step>) -> Duration {
     progress.elapsed.saturating_add(progress.remaining)
 }
 
-/// How long a kernel that does not answer is borne with where nothing is to be changed: nearly as long as Pacemaker would. It is
-/// slow under load, and the end is a recovery.
+/// How long a kernel that does not answer is borne with where nothing is to be changed: most of the time there is. It is slow under
+/// load, and the end is a recovery.
 fn patience(progress: &Progress<Step>) -> Duration {
-    budget(progress) * 9 / 10
+    budget(progress) * 3 / 4
 }
 
 /// The kernel could not be asked, or its answer was not whole: again in a moment, or the end. Never "not running".
