@@ -1,5 +1,6 @@
 //! Environment to configuration, once. Invariant: stop, demote, notify and monitor need nothing but the identity, the
-//! resource's name; start, promote, reload-agent and validate-all refuse what is not right everywhere with 6.
+//! resource's name; start and validate-all refuse what is not right everywhere with 6, promote and reload-agent of that only a
+//! clone or a configuration file with which they must not go on.
 
 use std::{fmt, path::PathBuf, time::Duration};
 
@@ -72,16 +73,19 @@ impl Config {
     /// A missing or impossible name of the resource; for actions that read strictly, whatever cannot be right on any
     /// node.
     pub fn read(request: &Request, values: &Values) -> Result<Self, Refusal> {
-        let is_strict = request.action.strictness() == Strictness::Strict;
+        let is_strict = strictness(request.action) == Strictness::Strict;
+        // These were in order when it was started, and decide what is done to which data.
+        let is_careful =
+            is_strict || matches!(request.action, Action::Promote | Action::ReloadAgent);
         let mut remarks = Vec::new();
-        if is_strict {
+        if is_careful {
             clone_options(request.action, request.meta.clone.as_ref())?;
         }
         let mut file = values.text("drbdconf").unwrap_or("/etc/drbd.conf").to_owned();
         if !is_word(&file) {
             let refusal =
                 wrong(format!("drbdconf={file:?}: has characters that drbdadm is not given"));
-            if is_strict {
+            if is_careful {
                 return Err(refusal);
             }
             remarks.push(refusal.to_string());
@@ -122,9 +126,10 @@ impl Config {
             Some(word) => peer_primary = word,
             None => judge(Err(format!("{name}={text:?}: neither a boolean nor \"unexpected\"")))?,
         }
-        if is_strict
+        if is_careful
             && needs_notifications(request)
             && !values.boolean("ignore_missing_notifications")
+            && !is_garbled(values, "ignore_missing_notifications")
         {
             return Err(wrong(
                 "The clone needs notify=true (or the resource ignore_missing_notifications=true)",
@@ -186,6 +191,20 @@ impl Config {
 
 fn wrong(reason: impl Into<String>) -> Refusal {
     Refusal::other(ExitCode::Configured, reason)
+}
+
+/// Whether this parameter's word was set aside.
+fn is_garbled(values: &Values, name: &str) -> bool {
+    values.set_aside().iter().any(|refusal| refusal.to_string().contains(name))
+}
+
+/// How an action reads the table's parameters. A word that nobody understands, in an option that changed while the resource runs,
+/// must not end in 6, which is fatal on every node: the default of each of them protects the data no less.
+pub(crate) fn strictness(action: Action) -> Strictness {
+    match action {
+        Action::Promote | Action::ReloadAgent => Strictness::Lenient,
+        action => action.strictness(),
+    }
 }
 
 /// What may be part of a command line without surprising anybody.

@@ -24,8 +24,6 @@ use crate::{
 
 /// Between two tries of the same thing.
 const PAUSE: Duration = Duration::from_secs(1);
-/// How long a monitor bears with a kernel that does not answer.
-const MONITOR_PATIENCE: Duration = Duration::from_secs(5);
 
 /// One change of the world.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -175,6 +173,12 @@ pub(crate) fn next(
 /// All of the operation's time.
 fn budget(progress: &Progress<Step>) -> Duration {
     progress.elapsed.saturating_add(progress.remaining)
+}
+
+/// How long a kernel that does not answer is borne with where nothing is to be changed: most of the time there is. It is slow under
+/// load, and the end is a recovery.
+fn patience(progress: &Progress<Step>) -> Duration {
+    budget(progress) * 3 / 4
 }
 
 /// The kernel could not be asked, or its answer was not whole: again in a moment, or the end. Never "not running".

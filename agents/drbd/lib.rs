@@ -16,7 +16,8 @@ mod surroundings;
 use std::time::Duration;
 
 use duet_ocf::{
-    AfterFailure, Agent, ExitCode, Next, Progress, Refusal, Request, Spec, Turn, Values,
+    Action, AfterFailure, Agent, ExitCode, Next, Progress, Refusal, Request, Spec, Strictness,
+    Turn, Values,
 };
 
 use crate::{
@@ -39,6 +40,10 @@ impl Agent for Drbd {
 
     fn spec() -> &'static Spec {
         &spec::SPEC
+    }
+
+    fn strictness(action: Action) -> Strictness {
+        config::strictness(action)
     }
 
     fn config(request: &Request, values: &Values) -> Result<Config, Refusal> {

@@ -2,6 +2,7 @@
 //! and "the kernel could not be asked" are different values.
 
 mod configured;
+mod roles;
 
 use std::{
     path::{Path, PathBuf},
@@ -12,7 +13,10 @@ use duet_drbd::{Fencing, Generation, Version};
 use duet_host::{drbd, file};
 use duet_ocf::{Action, ExitCode, Request, Turn};
 
-pub(crate) use self::configured::{drbdadm, module_parameters};
+pub(crate) use self::{
+    configured::{drbdadm, module_parameters},
+    roles::Roles,
+};
 use crate::{
     config::Config,
     decide::validate::warnings,
@@ -50,6 +54,8 @@ pub(crate) struct Observation {
     pub(crate) openers: Vec<String>,
     /// What DRBD's latest refusal says about own and reachable data.
     pub(crate) access: Access,
+    /// Whether all of its volumes have the role that it has, where that matters.
+    pub(crate) roles: Roles,
     /// What earlier invocations have left behind.
     pub(crate) remembered: Remembered,
 }
@@ -227,6 +233,10 @@ pub(crate) fn look(
     }
     Observation {
         access: known.access,
+        roles: match (&kernel, request.action) {
+            (Kernel::Known(facts), Action::Promote) => Roles::of(facts),
+            _ => Roles::Alike,
+        },
         kernel,
         module,
         configuration,

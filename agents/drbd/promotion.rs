@@ -9,7 +9,7 @@ use std::{
 
 use duet_host::{
     Lock, clock,
-    drbd::{Sight, Source, look, look_by_tool},
+    drbd::{Sight, Source, look_at_states, look_by_tool},
     process::{Call, Ended},
 };
 use duet_ocf::Deadline;
@@ -88,10 +88,10 @@ pub enum Error {
     },
 }
 
-/// The kernel's whole answer about one resource, or that there is none. `duet_host::drbd::look` as facts.
+/// The kernel's whole answer about one resource, or that there is none. `duet_host::drbd::look_at_states` as facts.
 #[must_use]
 pub fn ask_kernel(resource: &str, deadline: Deadline) -> Kernel {
-    match look(deadline) {
+    match look_at_states(deadline) {
         Ok(Sight::NoModule) => Kernel::NoModule,
         Ok(Sight::Seen { version, view, source }) => {
             match (Kernel::of(resource, &view, version), source) {

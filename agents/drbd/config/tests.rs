@@ -23,7 +23,7 @@ fn read(action: Action, parameters: &[&[(&str, &str)]]) -> Result<Config, Refusa
         environment = environment.with(&format!("OCF_RESKEY_{name}"), value);
     }
     let request = Request::new(action, environment);
-    let values = Values::read(&SPEC, &request, action.strictness())?;
+    let values = Values::read(&SPEC, &request, strictness(action))?;
     Config::read(&request, &values)
 }
 
@@ -35,6 +35,19 @@ fn only_strict(parameters: &[(&str, &str)], says: &str) {
         assert!(refusal.to_string().contains(says), "{action}: {refusal}");
     }
     for action in LENIENT {
+        let config = read(action, &[&[NAME], &CLONE, parameters]);
+        assert_eq!(config.unwrap().resource, "r0", "{action}: {parameters:?}");
+    }
+}
+
+/// What start and validate-all refuse with 6, and the others replace by its default.
+fn only_before_it_runs(parameters: &[(&str, &str)], says: &str) {
+    for action in [Action::Start, Action::ValidateAll] {
+        let refusal = read(action, &[&[NAME], &CLONE, parameters]).unwrap_err();
+        assert_eq!(refusal.exit_code(), ExitCode::Configured, "{action}: {refusal}");
+        assert!(refusal.to_string().contains(says), "{action}: {refusal}");
+    }
+    for action in LENIENT.into_iter().chain([Action::Promote, Action::ReloadAgent]) {
         let config = read(action, &[&[NAME], &CLONE, parameters]);
         assert_eq!(config.unwrap().resource, "r0", "{action}: {parameters:?}");
     }
@@ -127,12 +140,30 @@ fn a_clone_without_notifications_is_refused_unless_that_is_meant() {
 #[test]
 fn what_cannot_be_right_is_refused_by_name() {
     only_strict(&[("drbdconf", "/etc/drbd.conf;id")], "drbdconf");
-    only_strict(&[("require_drbd_module_version_ge", "9.1")], "require_drbd_module_version_ge");
-    only_strict(&[("require_drbd_module_version_lt", "9.1.x")], "require_drbd_module_version_lt");
-    only_strict(&[("require_drbd_module_version_lt", "9.1.2.3")], "require_drbd_module_version_lt");
-    only_strict(&[("stop_outdates_secondary", "perhaps")], "stop_outdates_secondary");
-    only_strict(&[("remove_master_score_if_peer_primary", "maybe")], "remove_master_score");
-    only_strict(&[("remove_promotion_score_if_peer_primary", "x")], "remove_promotion_score");
+    only_before_it_runs(
+        &[("require_drbd_module_version_ge", "9.1")],
+        "require_drbd_module_version_ge",
+    );
+    only_before_it_runs(
+        &[("require_drbd_module_version_lt", "9.1.x")],
+        "require_drbd_module_version_lt",
+    );
+    only_before_it_runs(
+        &[("require_drbd_module_version_lt", "9.1.2.3")],
+        "require_drbd_module_version_lt",
+    );
+    only_before_it_runs(&[("stop_outdates_secondary", "perhaps")], "stop_outdates_secondary");
+    only_before_it_runs(&[("remove_master_score_if_peer_primary", "maybe")], "remove_master_score");
+    only_before_it_runs(
+        &[("remove_promotion_score_if_peer_primary", "x")],
+        "remove_promotion_score",
+    );
+    // Nor is a word of that kind taken for a clone that hears nothing.
+    let garbled = [("CRM_meta_notify", "false"), ("ignore_missing_notifications", "ture")];
+    only_before_it_runs(&garbled[1..], "ignore_missing_notifications");
+    for action in [Action::Promote, Action::ReloadAgent] {
+        assert!(read(action, &[&[NAME], &CLONE, &garbled]).is_ok(), "{action}");
+    }
 }
 
 #[test]

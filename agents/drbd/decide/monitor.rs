@@ -6,7 +6,7 @@ use duet_ocf::{ExitCode, Next, Outcome, Progress};
 
 use crate::{
     config::Config,
-    decide::{MONITOR_PATIENCE, Step, aside, budget, not_running, unanswered},
+    decide::{Step, aside, not_running, patience, unanswered},
     facts::{Facts, Kernel},
     observe::Observation,
     score::{Score, promotion_score},
@@ -21,8 +21,7 @@ pub(super) fn monitor(
 ) -> Next<Step> {
     let (facts, outcome) = match &seen.kernel {
         Kernel::Silent(why) => {
-            let patience = MONITOR_PATIENCE.min(budget(progress) / 2);
-            return unanswered(config, why, patience, progress);
+            return unanswered(config, why, patience(progress), progress);
         }
         Kernel::NoModule | Kernel::Unknown(_) => (None, not_running(config, &seen.kernel)),
         Kernel::Known(facts) if facts.is_unconfigured() => {

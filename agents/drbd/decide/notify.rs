@@ -5,7 +5,7 @@ use duet_ocf::{Action, Next, Notify, Progress, When};
 
 use crate::{
     config::Config,
-    decide::{MONITOR_PATIENCE, PAUSE, Step, aside, budget, scored},
+    decide::{PAUSE, Step, aside, patience, scored},
     facts::{Facts, Kernel},
     observe::Observation,
 };
@@ -18,8 +18,7 @@ pub(super) fn notify(
 ) -> Next<Step> {
     let Some(notification) = notification else { return Next::success() };
     if let Kernel::Silent(_) = seen.kernel {
-        let patience = MONITOR_PATIENCE.min(budget(progress) / 2);
-        return if progress.elapsed < patience && !progress.remaining.is_zero() {
+        return if progress.elapsed < patience(progress) && !progress.remaining.is_zero() {
             Next::wait(PAUSE, "the kernel to tell the state of DRBD")
         } else {
             Next::success()

@@ -9,7 +9,7 @@ use crate::{
     config::Config,
     decide::{PAUSE, Step, aside, budget, ended_or_wait, last_failure, scored, unanswered},
     facts::{Facts, Kernel},
-    observe::{Configuration, Observation},
+    observe::{Configuration, Observation, Roles},
     score::is_unexpected_primary,
 };
 
@@ -34,10 +34,24 @@ pub(super) fn promote(
     match &seen.kernel {
         Kernel::Silent(why) => unanswered(config, why, budget(progress), progress),
         Kernel::NoModule | Kernel::Unknown(_) => not_up(config),
-        Kernel::Known(facts) if facts.is_primary() => promoted(config, facts, progress),
+        Kernel::Known(facts) if is_whole(facts, seen, progress) => {
+            promoted(config, facts, progress)
+        }
         Kernel::Known(facts) if facts.is_unconfigured() => not_up(config),
         Kernel::Known(facts) => attempt(config, facts, seen, progress),
     }
+}
+
+/// Whether all of it is Primary. Where nobody says that, the tool's own word is better than nothing: it goes through the volumes, and
+/// fails at the first that is refused.
+fn is_whole(facts: &Facts, seen: &Observation, progress: &Progress<Step>) -> bool {
+    let has_failed = progress.last(is_primary).is_some_and(|tried| tried.failure.is_some());
+    facts.is_primary()
+        && match &seen.roles {
+            Roles::Alike => true,
+            Roles::Mixed(_) => false,
+            Roles::NotKnown => !has_failed,
+        }
 }
 
 fn not_up(config: &Config) -> Next<Step> {
@@ -81,7 +95,14 @@ fn attempt(
     }
     let is_paused = progress.since(is_primary).is_some_and(|ago| ago < PAUSE);
     if progress.remaining.is_zero() || is_paused {
-        let why = format!("Resource {resource} is still {}{said}", facts.role);
+        let why = match &seen.roles {
+            Roles::Mixed(minors) => {
+                let minors: Vec<_> = minors.iter().map(ToString::to_string).collect();
+                format!("Resource {resource} is not Primary in minor {}{said}", minors.join(", "))
+            }
+            Roles::NotKnown => format!("Resource {resource} is not Primary in every volume{said}"),
+            Roles::Alike => format!("Resource {resource} is still {}{said}", facts.role),
+        };
         return ended_or_wait(why, "DRBD to allow the promotion", progress);
     }
     Next::Do(Step::Primary(resource.clone()))

@@ -5,15 +5,14 @@ use duet_ocf::{ExitCode, Next, Progress};
 
 use crate::{
     config::Config,
-    decide::{MONITOR_PATIENCE, Step, aside, budget, scored, unanswered},
+    decide::{Step, aside, patience, scored, unanswered},
     facts::Kernel,
     observe::Observation,
 };
 
 pub(super) fn reload(config: &Config, seen: &Observation, progress: &Progress<Step>) -> Next<Step> {
     if let Kernel::Silent(why) = &seen.kernel {
-        let patience = MONITOR_PATIENCE.min(budget(progress) / 2);
-        return unanswered(config, why, patience, progress);
+        return unanswered(config, why, patience(progress), progress);
     }
     let resource = &config.resource;
     let Some(facts) = seen.kernel.running() else {

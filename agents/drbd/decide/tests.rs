@@ -11,7 +11,7 @@ use super::*;
 use crate::{
     config::Options,
     facts::{Peer, PeerDisk, Volume},
-    observe::{Access, Configuration, Configured, Remembered},
+    observe::{Access, Configuration, Configured, Remembered, Roles},
     score::{Elsewhere, PeerPrimary, Score, Scores},
 };
 use duet_drbd::{Connection, Disk, Role, Suspended, Version};
@@ -98,6 +98,7 @@ fn seen(kernel: Kernel) -> Observation {
         missing_nodes: Vec::new(),
         openers: Vec::new(),
         access: Access::NotDenied,
+        roles: Roles::Alike,
         remembered: Remembered::default(),
     }
 }

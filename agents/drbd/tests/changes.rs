@@ -245,3 +245,27 @@ fn a_notification_adjusts_scores_and_outdates_as_it_was_told() {
     assert!(ran.stderr.contains("ERROR") && ran.stderr.contains("diverges"), "{ran:?}");
     assert_eq!(stage.tools.calls_of("drbdadm"), [""; 0]);
 }
+
+#[test]
+fn half_a_promotion_on_8_4_is_none() {
+    const PROC: &str = "version: 8.4.11 (api:1/proto:86-101)\n\
+         \x20 0: cs:Connected ro:Primary/Secondary ds:UpToDate/UpToDate C r-----\n\
+         \x20 1: cs:Connected ro:ROLE/Secondary ds:UpToDate/UpToDate C r-----\n";
+    for (role, code) in [("Secondary", 1), ("Primary", 0)] {
+        let Some(stage) = Stage::running(V8, well(Role::Secondary)) else { return };
+        stage.kernel.change(|view| {
+            let r0 = view.resources.get_mut("r0").unwrap();
+            let second = duet_drbd::Volume { minor: Some(1), ..r0.volumes[&0].clone() };
+            r0.volumes.insert(1, second);
+        });
+        std::fs::write(stage.kernel.root().join("proc/drbd"), PROC.replace("ROLE", role)).unwrap();
+        stage.tools.answer("drbdadm", "primary", Answer::fails(17, NO_DATA));
+        let script = stage.ordering("CODE=0", "primary");
+        stage.tools.on("drbdadm", "primary", &format!("{script}\nCODE=17\n"));
+        let ran = stage.run_with("promote", &[("CRM_meta_timeout", "4000")]);
+        assert_eq!(ran.code, code, "{ran:?}");
+        if code == 1 {
+            assert!(ran.reason().contains("UpToDate data"), "{ran:?}");
+        }
+    }
+}

@@ -312,3 +312,73 @@ fn a_validation_warns_of_what_will_be_an_error_on_a_bad_day() {
     }
     assert_eq!(ran.stderr.lines().filter(|line| line.starts_with("WARNING")).count(), 3, "{ran:?}");
 }
+
+#[test]
+fn a_kernel_that_is_slow_is_waited_for_by_a_monitor_for_most_of_its_time() {
+    let Some(stage) = Stage::running(V9, well(Role::Primary)) else { return };
+    assert_eq!(stage.recurring().code, 8);
+    stage.kernel.module().faults.hang_on = Some(38);
+    let kernel = stage.kernel.clone();
+    let slow = std::thread::spawn(move || {
+        std::thread::sleep(Duration::from_secs(7));
+        kernel.module().faults.hang_on = None;
+    });
+    let ran = stage.recurring();
+    assert_eq!(ran.code, 8, "{ran:?}");
+    assert!(ran.took > Duration::from_secs(7), "{ran:?}");
+    slow.join().unwrap();
+}
+
+#[test]
+fn node_ids_that_are_not_told_are_no_failure_since_nobody_asks_for_them() {
+    let Some(stage) = Stage::running(V9, well(Role::Secondary)) else { return };
+    stage.kernel.module().faults.hang_on = Some(30);
+    let ran = stage.recurring();
+    assert!(ran.code == 0 && ran.took < Duration::from_secs(4), "{ran:?}");
+}
+
+#[test]
+fn what_was_done_at_the_last_moment_is_seen_by_a_look_that_takes_a_while() {
+    const SLOW: Duration = Duration::from_millis(350);
+    let Some(stage) = Stage::running(V9, well(Role::Secondary)) else { return };
+    let script = stage.ordering("", "primary");
+    stage.tools.on("drbdadm", "primary", &format!("{script}\nsleep 20\n"));
+    let kernel = stage.kernel.clone();
+    // drbdadm is ended 9 s after the beginning. The look after that hears nothing for about 0.3 s.
+    let slow = std::thread::spawn(move || {
+        std::thread::sleep(Duration::from_millis(8900));
+        let _module = kernel.module();
+        std::thread::sleep(SLOW);
+    });
+    let ran = stage.run_with("promote", &[("CRM_meta_timeout", "10000")]);
+    assert_eq!(ran.code, 0, "{ran:?}");
+    assert!(ran.took > Duration::from_secs(9) && ran.took < Duration::from_secs(10), "{ran:?}");
+    slow.join().unwrap();
+}
+
+#[test]
+fn a_typo_in_a_live_option_is_a_warning_and_6_only_where_nothing_runs_yet() {
+    for (name, value) in [
+        ("stop_outdates_secondary", "ture"),
+        ("remove_master_score_if_peer_primary", "never"),
+        ("require_drbd_module_version_ge", "nine"),
+    ] {
+        let Some(stage) = Stage::running(V9, well(Role::Secondary)) else { return };
+        for action in ["reload-agent", "promote", "monitor", "demote"] {
+            let ran = stage.run_with(action, &[(name, value)]);
+            assert_eq!(ran.code, if action == "monitor" { 8 } else { 0 }, "{action}: {ran:?}");
+            let is_told = ran.stderr.contains("WARNING") && ran.stderr.contains(name);
+            assert_eq!(is_told, action != "monitor", "{action}: {ran:?}");
+        }
+        for action in ["start", "validate-all"] {
+            failed(&stage.run_with(action, &[(name, value)]), 6, name);
+        }
+    }
+    // What says which data, and how many may write them, is as strict as ever.
+    let Some(stage) = Stage::running(V9, well(Role::Secondary)) else { return };
+    for action in ["reload-agent", "promote"] {
+        failed(&stage.run_with(action, &[("drbd_resource", "r 0")]), 6, "drbd_resource");
+        failed(&stage.run_with(action, &[("drbdconf", "/etc/drbd conf")]), 6, "drbdconf");
+        failed(&stage.run_with(action, &[("CRM_meta_promoted_max", "3")]), 6, "promoted-max=3");
+    }
+}

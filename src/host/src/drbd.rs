@@ -76,8 +76,27 @@ pub fn version() -> Result<Option<Version>, Error> {
 /// # Errors
 /// Whatever kept it from being asked or understood, by the deadline.
 pub fn look(deadline: Deadline) -> Result<Sight, Error> {
+    look_for(Wanted::StatesAndIds, deadline)
+}
+
+/// The same without node ids, which take another question.
+///
+/// # Errors
+/// Those of [`look`].
+pub fn look_at_states(deadline: Deadline) -> Result<Sight, Error> {
+    look_for(Wanted::States, deadline)
+}
+
+/// What a look is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Wanted {
+    States,
+    StatesAndIds,
+}
+
+fn look_for(wanted: Wanted, deadline: Deadline) -> Result<Sight, Error> {
     let Some(version) = version()? else { return Ok(Sight::NoModule) };
-    match by_netlink(version, deadline) {
+    match by_netlink(wanted, version, deadline) {
         Ok(view) => Ok(Sight::Seen { version, view, source: Source::Netlink }),
         Err(error) if error.is_of_language() => {
             // It may have been unloaded since; otherwise the tools that came with it may know better.
@@ -92,16 +111,17 @@ pub fn look(deadline: Deadline) -> Result<Sight, Error> {
     }
 }
 
-/// By one question for one moment, and on 9 another for the node ids, which that does not tell.
+/// By one question for one moment, and on 9 another for the node ids, which that does not tell; they are left out where it is not
+/// answered.
 ///
 /// Not by the dumps of devices, connections and peers' devices: on 8.4 those of connections leave one out that is
 /// StandAlone after a disconnect or a split brain (8.4.11: `drbdsetup status` beside `events2 --now`), and a peer that is
 /// left out would look like one that there never was.
-fn by_netlink(version: Version, deadline: Deadline) -> Result<View, NetlinkError> {
+fn by_netlink(wanted: Wanted, version: Version, deadline: Deadline) -> Result<View, NetlinkError> {
     let mut kernel = Conversation::begin(version, deadline)?;
     let mut view = snapshot(&mut kernel, deadline)?;
-    if version.generation() == Generation::V9 {
-        for change in kernel.ask(Dump::Resources, deadline)? {
+    if wanted == Wanted::StatesAndIds && version.generation() == Generation::V9 {
+        for change in kernel.ask(Dump::Resources, deadline).unwrap_or_default() {
             if let Object::Resource { resource, node_id, .. } = change.object {
                 if let Some(known) = view.resources.get_mut(&resource) {
                     known.node_id = node_id;

@@ -1,7 +1,7 @@
 //! The four steps every agent consists of, as a trait, and the words they exchange.
 //! `decide` takes data only: no clock, no log, no handle. All safety rules of an agent live there.
 
-use crate::{ExitCode, Refusal, Request, Spec, Turn, Values};
+use crate::{Action, ExitCode, Refusal, Request, Spec, Strictness, Turn, Values};
 use std::borrow::Cow;
 use std::error::Error;
 use std::fmt;
@@ -24,6 +24,11 @@ pub trait Agent {
 
     /// The table.
     fn spec() -> &'static Spec;
+
+    /// How an action reads its parameters. By default as [`Action::strictness`] has it.
+    fn strictness(action: Action) -> Strictness {
+        action.strictness()
+    }
 
     /// Typed values to configuration. For strict actions the table's own rules have already been
     /// applied. For lenient ones (stop, monitor) look at the identity only: `values.require(..)` what the

@@ -20,7 +20,7 @@ pub const DO_WITHOUT_WAIT_LIMIT: u32 = 64;
 /// In this order, as in the stock agents' `ocf_rarun`:
 /// 1. No action at all: usage on stderr, 3. An action the table does not list: 3, nothing on stdout.
 /// 2. `meta-data` and `usage` are answered before any parameter is looked at.
-/// 3. Parameters by the table, strictly or leniently by [`Action::strictness`], then [`Agent::config`].
+/// 3. Parameters by the table, strictly or leniently by [`Agent::strictness`], then [`Agent::config`].
 /// 4. Observe, decide, apply, until done or until the deadline. A step decided in a probe or another action that
 ///    only asks is not carried out but reported as the bug it is.
 ///
@@ -77,7 +77,7 @@ fn report(
 }
 
 fn operate<A: Agent>(agent: &mut A, request: &Request, host: &mut dyn Host) -> Outcome {
-    let values = match Values::read(A::spec(), request, request.action.strictness()) {
+    let values = match Values::read(A::spec(), request, A::strictness(request.action)) {
         Ok(values) => values,
         Err(refusal) => return refusal.into(),
     };

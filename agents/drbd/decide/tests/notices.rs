@@ -28,7 +28,8 @@ fn a_quiet_monitor_does_nothing() {
 #[test]
 fn situation_30_a_question_that_fails_once_is_asked_again_and_changes_nothing() {
     assert!(is_wait(&monitor(&silent(), &at(0, 19))));
-    let next = monitor(&silent(), &at(6, 13));
+    assert!(is_wait(&monitor(&silent(), &at(14, 5))), "for most of its time");
+    let next = monitor(&silent(), &at(15, 4));
     assert_eq!(code(&next), Some(ExitCode::Generic));
     assert!(reason(&next).contains("cannot be told"));
     assert_eq!(code(&monitor(&silent(), &at(1, 0))), Some(ExitCode::Generic));

@@ -139,3 +139,26 @@ fn a_connection_put_off_is_made_after_the_promotion_but_a_refused_one_is_not() {
     let next = decide_by(&config, Action::Promote, &apart, &at(0, 80));
     assert_eq!(next, Next::Do(score()));
 }
+
+#[test]
+fn a_resource_of_which_one_volume_stays_secondary_is_not_promoted_on_8_4() {
+    let volumes = vec![volume(Disk::UpToDate), Volume { number: 1, ..volume(Disk::Outdated) }];
+    let facts = Facts { version: V8, volumes, ..well(Role::Primary) };
+    let refused = after(at(16, 74), primary(), 16, Some(NO_DATA));
+    let refused = after(refused, score(), 16, None);
+    for roles in [Roles::Mixed(vec![1]), Roles::NotKnown] {
+        let seen = |access| Observation { roles: roles.clone(), access, ..known(facts.clone()) };
+        let next = decide(Action::Promote, &seen(Access::Denied), &refused);
+        assert_eq!(code(&next), Some(ExitCode::Generic), "{roles:?}");
+        let later = Progress { elapsed: Duration::from_secs(18), ..refused.clone() };
+        let next = decide(Action::Promote, &seen(Access::NotDenied), &later);
+        assert_eq!(next, Next::Do(primary()), "{roles:?}");
+        let end = Progress { remaining: Duration::ZERO, ..later };
+        let next = decide(Action::Promote, &seen(Access::NotDenied), &end);
+        assert!(reason(&next).contains("not Primary in"), "{}", reason(&next));
+    }
+    // drbdadm said yes, and nobody says otherwise.
+    let done = after(at(1, 89), primary(), 1, None);
+    let seen = Observation { roles: Roles::NotKnown, ..known(facts) };
+    assert_eq!(decide(Action::Promote, &seen, &done), Next::Do(score()));
+}

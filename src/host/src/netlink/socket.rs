@@ -127,6 +127,17 @@ impl Socket {
             .is_some_and(|from| from.pid() == 0)
     }
 
+    /// Whether there is something, without waiting.
+    pub(super) fn has_something(&self) -> io::Result<bool> {
+        loop {
+            match poll(&mut [PollFd::new(self.fd.as_fd(), PollFlags::POLLIN)], PollTimeout::ZERO) {
+                Ok(ready) => return Ok(ready > 0),
+                Err(Errno::EINTR) => {}
+                Err(errno) => return Err(errno.into()),
+            }
+        }
+    }
+
     /// Waits until there is something; false when the deadline came first.
     pub(super) fn wait(&self, deadline: Deadline) -> io::Result<bool> {
         loop {

@@ -89,3 +89,19 @@ fn the_tool_is_asked_where_the_module_does_not_know_the_question_or_does_not_tal
         assert_eq!(error.is_of_language(), is_of_language, "{error:?}");
     }
 }
+
+#[test]
+fn an_answer_that_lies_there_is_read_also_after_the_deadline() {
+    let socket = Socket::open().unwrap();
+    socket.send(&drbd::ask_family(7)).unwrap();
+    let over = clock::within(Duration::ZERO);
+    let mut seen = 0;
+    let end = receive(&socket, &mut [0; BUFFER], "it", over, |message| {
+        seen = message.sequence;
+        Ok(Turn::Stop)
+    });
+    assert!(end.is_ok() && seen == 7, "{end:?} {seen}");
+    // And nothing is waited for that does not.
+    let end = receive(&socket, &mut [0; BUFFER], "it", over, |_| Ok(Turn::Stop));
+    assert!(matches!(end, Err(Error::TimedOut { .. })), "{end:?}");
+}
