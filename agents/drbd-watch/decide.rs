@@ -20,6 +20,8 @@ use crate::{
 pub(crate) const STALE: Duration = Duration::from_secs(3 * BEAT.as_secs());
 /// Between two looks at something that takes milliseconds.
 const PAUSE: Duration = Duration::from_millis(20);
+/// Between two looks at something that takes seconds.
+const LOOK_AGAIN: Duration = Duration::from_millis(250);
 /// How long a process that was told to end may take to do so by itself.
 const GRACE: Duration = Duration::from_secs(2);
 
@@ -52,7 +54,7 @@ pub(crate) fn next(request: &Request, seen: &Observation, progress: &Progress<St
     match request.action {
         Action::Start => start::start(seen, progress),
         Action::Stop => stop::stop(seen, progress),
-        Action::Monitor | Action::Status => monitor(&seen.daemon),
+        Action::Monitor | Action::Status => monitor(&seen.daemon, progress),
         Action::ValidateAll => validate(seen),
         // The table does not list these, or the loop answers them itself.
         Action::Promote
@@ -68,12 +70,16 @@ pub(crate) fn next(request: &Request, seen: &Observation, progress: &Progress<St
     }
 }
 
-fn monitor(daemon: &Daemon) -> Next<Step> {
+fn monitor(daemon: &Daemon, progress: &Progress<Step>) -> Next<Step> {
     match daemon {
         Daemon::Absent => Next::not_running(),
         Daemon::Unclear(why) => Next::fail(ExitCode::Generic, unclear(why)),
         Daemon::Present { process, says, duty: _ } => match complaint(says) {
             None => Next::success(),
+            // It may have been born a moment ago, slept together with the machine, or lost its state to somebody who tidies up.
+            Some(_) if is_silent(says) && is_early(progress) => {
+                Next::wait(LOOK_AGAIN, "a sign of life of drbd-watchd")
+            }
             Some(why) => Next::fail(ExitCode::Generic, about(*process, &why)),
         },
     }
@@ -86,6 +92,20 @@ fn validate(seen: &Observation) -> Next<Step> {
             Next::fail(ExitCode::Installed, format!("Not installed: {}", missing.join(", ")))
         }
     }
+}
+
+/// Whether it has said nothing that is of today.
+fn is_silent(says: &Says) -> bool {
+    match says {
+        Says::Nothing => true,
+        Says::This { age, .. } => age.is_none_or(|age| age > STALE),
+    }
+}
+
+/// Whether the next sign of life may still come: they are no further apart than [`BEAT`].
+fn is_early(progress: &Progress<Step>) -> bool {
+    let patience = BEAT.saturating_add(Duration::from_secs(1));
+    progress.elapsed < patience && progress.elapsed < progress.remaining
 }
 
 /// Why one that is there is of no use; none if it lives and follows.

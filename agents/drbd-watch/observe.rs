@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use duet_host::{
     Error, clock,
-    processes::{Process, Table},
+    processes::{Process, Seen, Table},
 };
 use duet_ocf::chain;
 
@@ -78,16 +78,18 @@ pub(crate) fn look(config: &Config) -> Observation {
 
 fn daemon(config: &Config, state: Option<&State>, table: &Table) -> Result<Daemon, Error> {
     let file = &config.duty.state;
+    let is_ours =
+        |seen: &Seen| is_daemon_of(file, &seen.arguments) && !is_elsewhere(seen.process.pid);
     let named = match state {
         Some(state) => table
             .see(state.process.pid)?
-            .filter(|seen| seen.process == state.process && is_daemon_of(file, &seen.arguments)),
+            .filter(|seen| seen.process == state.process && is_ours(seen)),
         None => None,
     };
     // Its state may have been removed behind its back.
     let seen = match named {
         Some(seen) => Some(seen),
-        None => table.find(|seen| is_daemon_of(file, &seen.arguments))?,
+        None => table.find(is_ours)?,
     };
     let Some(seen) = seen else { return Ok(Daemon::Absent) };
     let says = match state.filter(|state| state.process == seen.process) {
@@ -102,4 +104,13 @@ fn daemon(config: &Config, state: Option<&State>, table: &Table) -> Result<Daemo
     let is_same = seen.arguments.iter().skip(1).map(Vec::as_slice).eq(wanted);
     let duty = if is_same { Told::Same } else { Told::Otherwise };
     Ok(Daemon::Present { process: seen.process, duty, says })
+}
+
+/// Whether it is known to be a process of another pid namespace: that of a container, which may be a node of another cluster.
+fn is_elsewhere(pid: u32) -> bool {
+    let space = |of: &str| std::fs::read_link(format!("/proc/{of}/ns/pid")).ok();
+    match (space("self"), space(&pid.to_string())) {
+        (Some(own), Some(other)) => own != other,
+        (None, _) | (_, None) => false,
+    }
 }

@@ -24,7 +24,7 @@ use crate::{
     state::{BEAT, Following, State},
     watch::{
         plan::{Plan, World},
-        source::{Source, Told},
+        source::{Deaf, Source, Told},
         work::{Desk, Finished, Report, Work},
     },
 };
@@ -51,8 +51,12 @@ struct Watch {
     plan: Plan,
     board: Option<Board>,
     source: Option<Source>,
-    /// Why there is none, how often in a row, and when to try again.
-    deaf: (String, u32, Duration),
+    /// Why there is none, or was none before this one.
+    deaf: Deaf,
+    /// How often listening was begun since the last sign of life during which it went on.
+    tries: u32,
+    /// When it is to be tried again.
+    try_at: Duration,
     /// When was told, first and last, what is not decided yet.
     told: Option<(Duration, Duration)>,
     /// Whether listening began anew with that.
@@ -107,7 +111,9 @@ fn run(duty: Duty, log: &Arc<Log>) -> String {
         plan: Plan::default(),
         board,
         source: None,
-        deaf: (String::new(), 0, Duration::ZERO),
+        deaf: Deaf { why: String::new(), is_of_language: false },
+        tries: 0,
+        try_at: Duration::ZERO,
         told: None,
         is_anew: false,
         next_beat: clock::now() + BEAT,
@@ -125,7 +131,7 @@ fn run(duty: Duty, log: &Arc<Log>) -> String {
 impl Watch {
     /// Once round: what is due, then wait for what is next.
     fn turn(&mut self) {
-        if self.source.is_none() && clock::now() >= self.deaf.2 {
+        if self.source.is_none() && clock::now() >= self.try_at {
             self.open();
         }
         if self.told.is_some_and(|told| clock::now() >= settled(told)) {
@@ -152,23 +158,20 @@ impl Watch {
                 let first = self.told.map_or(now, |(first, _)| first);
                 self.told = Some((first, now));
             }
-            Some(Told::Over(why)) => {
-                self.log.line(Level::Info, &format!("Listening begins anew: {why}"));
+            Some(Told::Over(deaf)) => {
+                self.log.line(Level::Info, &format!("Listening begins anew: {}", deaf.why));
                 self.source = None;
                 self.told = None;
                 self.plan.lost();
-                let (_, tries, _) = self.deaf;
-                self.deaf = (why, tries, clock::now() + pause(tries));
+                self.deaf = deaf;
+                self.try_at = clock::now() + pause(self.tries);
             }
         }
     }
 
     fn open(&mut self) {
-        let (_, tries, _) = self.deaf;
-        let opened = match Source::open() {
-            Err(deaf) if deaf.is_of_language && tries >= TRIES => Source::open_events2(),
-            opened => opened,
-        };
+        let is_foreign = self.deaf.is_of_language && self.tries >= TRIES;
+        let opened = if is_foreign { Source::open_events2() } else { Source::open() };
         let now = clock::now();
         match opened {
             Ok(source) => {
@@ -177,16 +180,17 @@ impl Watch {
                 self.told = Some((now, now));
                 self.is_anew = true;
                 self.source = Some(source);
-                // Not back to none before a sign of life: what breaks at once each time must not be tried all the time.
-                self.deaf.1 = tries + 1;
             }
             Err(deaf) => {
-                if deaf.why != self.deaf.0 {
+                if deaf.why != self.deaf.why {
                     self.log.line(Level::Warning, &format!("Cannot follow DRBD: {}", deaf.why));
                 }
-                self.deaf = (deaf.why, tries + 1, now + pause(tries));
+                self.deaf = deaf;
+                self.try_at = now + pause(self.tries);
             }
         }
+        // Not back to none before a sign of life: what breaks at once each time must not be tried all the time.
+        self.tries += 1;
     }
 
     /// What was told is whole: whose score does it concern?
@@ -213,7 +217,7 @@ impl Watch {
         self.next_beat = now + BEAT;
         let told = self.source.as_ref().map(Source::check);
         if self.source.is_some() {
-            self.deaf.1 = 0;
+            self.tries = 0;
         }
         self.hear(told);
         let mark = Mark::now();
@@ -301,8 +305,8 @@ impl Watch {
         match &self.source {
             Some(source) => self.following = source.following(),
             // It may be over in a moment, and is not worth a failure before it has lasted.
-            None if self.deaf.1 < TRIES => {}
-            None => self.following = Following::Nothing(self.deaf.0.clone()),
+            None if self.tries < TRIES => {}
+            None => self.following = Following::Nothing(self.deaf.why.clone()),
         }
         let following = self.following.clone();
         if self.said.as_ref() == Some(&following) {
@@ -324,7 +328,7 @@ impl Watch {
         let world = self.world();
         let dues = [
             Some(self.next_beat),
-            self.source.is_none().then_some(self.deaf.2),
+            self.source.is_none().then_some(self.try_at),
             self.told.map(settled),
             self.plan.next_due(world),
         ];

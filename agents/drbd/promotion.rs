@@ -22,6 +22,8 @@ use crate::{
 
 /// How long somebody else may hold the lock: a score that takes longer to write is that one's affair.
 const LOCK_PATIENCE: Duration = Duration::from_secs(2);
+/// How long whoever watches may hold it: shorter, so that an agent that stops or promotes the resource gets it in any case.
+const WATCHER_HOLDS: Duration = Duration::from_millis(1500);
 /// What crm_attribute says of an attribute that is not there.
 const NO_SUCH: i32 = 105;
 
@@ -131,6 +133,7 @@ pub fn refresh(path: &Path, node: Option<&str>, deadline: Deadline) -> Result<Op
         return Ok(Some(Done::LeftToHolder));
     };
     let Some(described) = Record::read(path) else { return Ok(None) };
+    let deadline = deadline.within(clock::now(), WATCHER_HOLDS);
     bring_in_line(&described, path, Wanted::AsSeen, node, deadline).map(Some)
 }
 

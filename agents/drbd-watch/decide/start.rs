@@ -6,7 +6,7 @@ use std::time::Duration;
 use duet_ocf::{ExitCode, Next, Progress};
 
 use crate::{
-    decide::{PAUSE, STALE, Step, about, complaint, stop, unclear, validate},
+    decide::{PAUSE, Step, about, complaint, is_silent, stop, unclear, validate},
     observe::{Daemon, Observation, Says, Told},
 };
 
@@ -23,7 +23,7 @@ pub(super) fn start(seen: &Observation, progress: &Progress<Step>) -> Next<Step>
         Daemon::Present { process, duty: Told::Otherwise, .. } => stop::end(*process, progress),
         Daemon::Present { process, duty: Told::Same, says } => match complaint(says) {
             None => Next::success(),
-            Some(_) if is_dead_weight(says) => stop::end(*process, progress),
+            Some(_) if *says != Says::Nothing && is_silent(says) => stop::end(*process, progress),
             Some(why) if progress.remaining.is_zero() => {
                 Next::fail(ExitCode::Generic, about(*process, &why))
             }
@@ -42,13 +42,5 @@ fn absent(progress: &Progress<Step>) -> Next<Step> {
     match progress.since(|step| *step == Step::Spawn) {
         Some(ago) if ago < BIRTH => Next::wait(PAUSE, "drbd-watchd to be there"),
         Some(_) | None => Next::Do(Step::Spawn),
-    }
-}
-
-/// Whether nothing can be expected of it any more: it is frozen.
-fn is_dead_weight(says: &Says) -> bool {
-    match says {
-        Says::Nothing => false,
-        Says::This { age, .. } => age.is_none_or(|age| age > STALE),
     }
 }

@@ -191,10 +191,26 @@ fn a_start_beside_one_that_is_well_does_nothing() {
 }
 
 #[test]
+fn a_monitor_bears_with_silence_for_a_while_and_with_nothing_else() {
+    let lost = Says::This { following: Following::Nothing(String::new()), age: Some(BEAT) };
+    for says in all_says() {
+        let daemon = Daemon::Present { process: PROCESS, duty: Told::Same, says: says.clone() };
+        let early = monitor(&daemon, &Progress::new(BEAT * 2));
+        assert_eq!(matches!(early, Next::Wait { .. }), is_silent(&says), "{says:?}");
+        let short = Progress { elapsed: BEAT / 2, ..Progress::new(BEAT / 4) };
+        assert!(matches!(monitor(&daemon, &short), Next::Done(_)), "half of the time: {says:?}");
+        let late = Progress { elapsed: BEAT * 2, ..Progress::new(BEAT * 9) };
+        assert!(matches!(monitor(&daemon, &late), Next::Done(_)), "{says:?}");
+    }
+    assert!(!is_silent(&lost));
+}
+
+#[test]
 fn the_reason_says_what_is_wrong() {
     let reason = |says: Says| {
         let daemon = Daemon::Present { process: PROCESS, duty: Told::Same, says };
-        match monitor(&daemon) {
+        let late = Progress { elapsed: BEAT * 2, ..Progress::new(BEAT) };
+        match monitor(&daemon, &late) {
             Next::Done(outcome) => outcome.reason.unwrap_or_default(),
             other => panic!("{other:?}"),
         }

@@ -108,3 +108,14 @@ fn a_question_that_is_not_answered_removes_nothing() {
     stage.until("the leftover to go", |stage| updates(stage).len() == 3);
     assert_eq!(updates(&stage)[0], "--name drbd-promotion-score-old --delete");
 }
+
+#[test]
+fn attributes_that_the_cluster_has_lost_are_written_again() {
+    let Some(stage) = node() else { return };
+    begin(&stage, &[]);
+    stage.until("the first attributes", |stage| updates(stage).len() == 4);
+    stage.tools.forget();
+    stage.attribute_daemon(14004);
+    let again = "--name drbd-promotion-score-r0 --update-both 10102 --delay 5".to_owned();
+    stage.until("them again", |stage| updates(stage).contains(&again));
+}

@@ -4,11 +4,12 @@
 
 mod stage;
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use drbd_agent::record::Record;
 use duet_drbd::{Change, Disk, Object, Resource, Role, Verb};
 use duet_fake_tools::Answer;
+use duet_host::{Lock, clock};
 use stage::{Stage, V9, alone, resource, well};
 
 fn set(stage: &Stage, resource: Resource) {
@@ -65,6 +66,29 @@ fn a_burst_is_one_decision() {
     stage.until("the score", |stage| !stage.scores().is_empty());
     meanwhile();
     assert_eq!(stage.scores(), ["1000"]);
+}
+
+/// A Secondary that loses its Primary is Consistent for a few milliseconds, and then UpToDate again (9): it must not lose its score.
+#[test]
+fn what_lasts_a_few_milliseconds_is_no_state() {
+    let Some(stage) = settled() else { return };
+    for _ in 0..100 {
+        let began = Instant::now();
+        set(&stage, resource(Role::Secondary, Disk::Consistent, None));
+        std::thread::sleep(Duration::from_millis(3));
+        set(&stage, alone());
+        // Otherwise this machine was too busy to be so quick.
+        if began.elapsed() < Duration::from_millis(6) {
+            stage.until("the score", |stage| !stage.scores().is_empty());
+            meanwhile();
+            assert_eq!(stage.scores(), ["1000"]);
+            return;
+        }
+        set(&stage, well());
+        meanwhile();
+        stage.tools.forget();
+    }
+    println!("skipped: this machine is too busy to change a state within 6 ms");
 }
 
 #[test]
@@ -173,6 +197,19 @@ fn a_resource_that_nobody_manages_is_left_alone() {
 }
 
 #[test]
+fn one_that_was_stopped_is_left_alone() {
+    let Some(stage) = settled() else { return };
+    let record = stage.memory().join("drbd-p_drbd.record");
+    std::fs::remove_file(&record).unwrap();
+    set(&stage, alone());
+    meanwhile();
+    stage.kernel.change(|view| view.resources.clear());
+    meanwhile();
+    assert_eq!(stage.tools.calls(), [[""; 0]; 0]);
+    assert!(!record.exists(), "nobody manages it");
+}
+
+#[test]
 fn scores_that_the_cluster_has_lost_are_written_again() {
     let Some(stage) = settled() else { return };
     stage.attribute_daemon(14004);
@@ -203,6 +240,28 @@ fn a_cluster_that_does_not_answer_keeps_nobody_from_listening() {
     // What hung is ended, and tried again with what is true then.
     set(&stage, resource(Role::Secondary, Disk::Outdated, None));
     stage.until("another try", |stage| stage.scores().last().is_some_and(|last| last == "-D"));
+}
+
+#[test]
+fn an_agent_gets_the_lock_while_the_cluster_does_not_answer_the_watcher() {
+    let Some(stage) = settled() else { return };
+    stage.tools.answer("crm_attribute", "promotion", Answer::hangs());
+    set(&stage, alone());
+    stage.until("the one that hangs", |stage| stage.scores() == ["1000"]);
+    let lock = stage.memory().join("drbd-p_drbd.lock");
+    assert!(Lock::take(&lock, clock::within(Duration::ZERO)).unwrap().is_none());
+    // So long an agent waits for it.
+    assert!(Lock::take(&lock, clock::within(Duration::from_secs(2))).unwrap().is_some());
+}
+
+#[test]
+fn what_it_has_started_ends_with_it() {
+    let Some(stage) = settled() else { return };
+    stage.tools.answer("crm_attribute", "promotion", Answer::hangs());
+    set(&stage, alone());
+    stage.until("the one that hangs", |stage| stage.named("sleep") == 1);
+    stage.signal(nix::sys::signal::Signal::SIGKILL);
+    stage.until("the end of both", |stage| stage.named("sleep") + stage.named("drbd-watchd") == 0);
 }
 
 #[test]

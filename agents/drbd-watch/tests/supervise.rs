@@ -55,11 +55,11 @@ fn a_daemon_whose_state_is_lost_is_found_all_the_same() {
     stage.start();
     let daemon = stage.daemon();
     std::fs::remove_file(stage.memory().join("drbd-watch-p_watch.state")).unwrap();
-    let ran = stage.run("monitor");
+    // Half of a short time is not enough for the next sign of life, which writes it anew.
+    let ran = stage.run_with("monitor", &[("CRM_meta_timeout", "1000")]);
     assert_eq!(ran.code, 1, "{}", ran.stderr);
     assert!(ran.reason().contains("has not said yet"), "{}", ran.reason());
-    // Its next sign of life writes it anew.
-    stage.until("its sign of life", |stage| stage.run("monitor").code == 0);
+    assert_eq!(stage.run_with("monitor", &[("CRM_meta_timeout", "30000")]).code, 0);
     assert_eq!(stage.daemon(), daemon);
     std::fs::remove_file(stage.memory().join("drbd-watch-p_watch.state")).unwrap();
     assert_eq!(stage.run("stop").code, 0);
@@ -79,6 +79,22 @@ fn a_frozen_daemon_fails_the_monitor_and_is_killed_by_stop() {
     assert_eq!(ran.code, 0, "{}", ran.stderr);
     assert_eq!(stage.daemon(), None);
     assert!(stage.log().contains("Killed drbd-watchd"), "{}", stage.log());
+}
+
+#[test]
+fn a_daemon_in_a_container_is_not_this_nodes() {
+    let Some(stage) = Stage::managed() else { return };
+    stage.start();
+    // The same command line and the same file, seen from outside of the namespace.
+    let outside = std::process::Command::new(env!("CARGO_BIN_EXE_drbd-watch"))
+        .arg("monitor")
+        .env_clear()
+        .env("OCF_RESOURCE_INSTANCE", "p_watch")
+        .env("HA_RSCTMP", stage.memory())
+        .output()
+        .unwrap();
+    assert_eq!(outside.status.code(), Some(7), "{outside:?}");
+    assert_eq!(stage.run("monitor").code, 0);
 }
 
 #[test]

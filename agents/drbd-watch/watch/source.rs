@@ -44,17 +44,23 @@ pub(crate) enum Told {
     Nothing,
     /// Something; the world may be another one.
     Something,
-    /// It is over, for this reason: listen anew.
-    Over(String),
+    /// It is over: listen anew.
+    Over(Deaf),
 }
 
 /// Why there is nothing to listen to.
-#[derive(Debug)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Deaf {
     /// Why.
     pub(crate) why: String,
     /// Whether the module speaks otherwise than we know, so that drbdsetup may know better.
     pub(crate) is_of_language: bool,
+}
+
+impl Deaf {
+    fn because(why: &str) -> Deaf {
+        Deaf { why: why.to_owned(), is_of_language: false }
+    }
 }
 
 impl From<HostError> for Deaf {
@@ -110,27 +116,27 @@ impl Source {
             Ear::Stream(stream) => listen_to_kernel(stream, world),
             Ear::Events { lines, version, begun } => match lines.heard() {
                 Ok(Heard::Lines(lines)) => read(&lines, *version, begun, world),
-                Ok(Heard::Ended) => Told::Over("drbdsetup events2 ended".to_owned()),
-                Err(error) => Told::Over(chain(&error)),
+                Ok(Heard::Ended) => Told::Over(Deaf::because("drbdsetup events2 ended")),
+                Err(error) => Told::Over(error.into()),
             },
-            Ear::Arrival(arrival) => {
-                if arrival.is_news() {
-                    self.check()
-                } else {
-                    Told::Nothing
-                }
-            }
+            Ear::Arrival(arrival) => match arrival.is_news() {
+                Ok(true) => self.check(),
+                Ok(false) => Told::Nothing,
+                Err(error) => Told::Over(error.into()),
+            },
         }
     }
 
     /// Looks at what no message tells of. For signs of life.
     pub(crate) fn check(&self) -> Told {
         if matches!(self.ear, Ear::Events { .. }) && self.world == World::Unknown {
-            return Told::Over("drbdsetup events2 has not told all there is".to_owned());
+            return Told::Over(Deaf::because("drbdsetup events2 has not told all there is"));
         }
         match (&self.ear, version()) {
-            (Ear::Arrival(_), Ok(Some(_))) => Told::Over("the DRBD module was loaded".to_owned()),
-            (Ear::Arrival(_), Err(error)) => Told::Over(chain(&error)),
+            (Ear::Arrival(_), Ok(Some(_))) => {
+                Told::Over(Deaf::because("the DRBD module was loaded"))
+            }
+            (Ear::Arrival(_), Err(error)) => Told::Over(error.into()),
             (Ear::Arrival(_) | Ear::Stream(_) | Ear::Events { .. }, _) => Told::Nothing,
         }
     }
@@ -148,7 +154,7 @@ impl AsFd for Source {
 
 fn listen_to_kernel(stream: &mut Stream, world: &mut World) -> Told {
     let World::Seen { view, .. } = world else {
-        return Told::Over("messages without a state before them".to_owned());
+        return Told::Over(Deaf::because("messages without a state before them"));
     };
     let mut told = Told::Nothing;
     for _ in 0..BATCHES {
@@ -160,8 +166,8 @@ fn listen_to_kernel(stream: &mut Stream, world: &mut World) -> Told {
                 told = Told::Something;
             }
             Ok(Next::Nothing) => return told,
-            Ok(Next::Lost) => return Told::Over("messages of the kernel were lost".to_owned()),
-            Err(error) => return Told::Over(chain(&error)),
+            Ok(Next::Lost) => return Told::Over(Deaf::because("messages of the kernel were lost")),
+            Err(error) => return Told::Over(error.into()),
         }
     }
     told
@@ -173,7 +179,7 @@ fn read(lines: &[String], version: Version, begun: &mut View, world: &mut World)
     for line in lines.iter().filter(|line| !line.trim().is_empty()) {
         let change = match events2::change(line) {
             Ok(change) => change,
-            Err(error) => return Told::Over(chain(&error)),
+            Err(error) => return Told::Over(Deaf::because(&chain(&error))),
         };
         match (&change.object, &mut *world) {
             (Object::End, world @ World::Unknown) => {

@@ -232,8 +232,11 @@ impl Arrival {
     }
 
     /// Whether it is time to look at [`version`] again: some module's messages have come to be or are gone.
-    pub fn is_news(&mut self) -> bool {
-        self.families.have_changed()
+    ///
+    /// # Errors
+    /// [`Error::Netlink`]: expect it anew.
+    pub fn is_news(&mut self) -> Result<bool, Error> {
+        Ok(self.families.have_changed()?)
     }
 }
 

@@ -212,17 +212,22 @@ impl Families {
     }
 
     /// Whether anything was told since the last call. Which family it was does not matter: one comes or goes so seldom that it is
-    /// cheaper to look than to read, and then nothing can be misread. For the same reason a message that is lost or too long
-    /// says as much as any other.
-    pub(crate) fn have_changed(&mut self) -> bool {
+    /// cheaper to look than to read, and then nothing can be misread.
+    ///
+    /// # Errors
+    /// [`Error::Socket`], also where something was lost: listen anew.
+    pub(crate) fn have_changed(&mut self) -> Result<bool, Error> {
+        const ASKED: &str = "its families of messages";
+        let failed = |source| Error::Socket { asked: ASKED, source };
         let mut something = false;
         for _ in 0..BATCH {
-            match self.socket.receive(&mut self.buffer) {
-                Ok(Received::Nothing) => break,
-                Ok(Received::Datagram(_) | Received::Lost) | Err(_) => something = true,
+            match self.socket.receive(&mut self.buffer).map_err(failed)? {
+                Received::Nothing => break,
+                Received::Datagram(_) => something = true,
+                Received::Lost => return Err(failed(io::ErrorKind::ConnectionAborted.into())),
             }
         }
-        something
+        Ok(something)
     }
 }
 

@@ -246,6 +246,19 @@ impl Stage {
         })
     }
 
+    /// How many processes of this name live on this stage.
+    pub(crate) fn named(&self, name: &str) -> usize {
+        let space = |pid: u32| std::fs::read_link(format!("/proc/{pid}/ns/pid")).ok();
+        let own = space(self.inside);
+        let entries = std::fs::read_dir("/proc").unwrap().flatten();
+        let all = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+        let is_such = |pid: &u32| {
+            let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+            stat.contains(&format!(" ({name}) ")) && !stat.contains(") Z ") && space(*pid) == own
+        };
+        all.filter(is_such).count()
+    }
+
     /// Sends it a signal.
     pub(crate) fn signal(&self, signal: nix::sys::signal::Signal) {
         let pid = nix::unistd::Pid::from_raw(self.daemon().unwrap());
