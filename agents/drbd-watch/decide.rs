@@ -1,5 +1,5 @@
 //! What comes next, for every action. Invariant: pure; 7 and a stop that succeeded only where no daemon was seen to be left, 0 of a
-//! start or a monitor only where one was seen that lives and follows.
+//! start or a monitor only where one was seen that lives, follows, and can look.
 
 mod start;
 mod stop;
@@ -13,11 +13,13 @@ use duet_ocf::{Action, ExitCode, Next, Progress, Request};
 
 use crate::{
     observe::{Daemon, Observation, Says},
-    state::{BEAT, Following},
+    state::{BEAT, Following, Late},
 };
 
 /// A sign of life that is older is none: three were missed.
 pub(crate) const STALE: Duration = Duration::from_secs(3 * BEAT.as_secs());
+/// A score that nobody could look at for longer is a failure.
+const BLIND: Duration = STALE;
 /// Between two looks at something that takes milliseconds.
 const PAUSE: Duration = Duration::from_millis(20);
 /// Between two looks at something that takes seconds.
@@ -102,13 +104,24 @@ fn is_silent(says: &Says) -> bool {
     }
 }
 
+/// Whether one that was told the same has to be replaced, because it does not say anything any more or somebody it has sent to look
+/// does not come back.
+fn is_frozen(says: &Says) -> bool {
+    *says != Says::Nothing && (is_silent(says) || is_blind(says))
+}
+
+/// Whether a score has not been brought up to date for so long that it does not follow DRBD any more.
+fn is_blind(says: &Says) -> bool {
+    matches!(says, Says::This { late: Some(late), .. } if late.lasts > BLIND)
+}
+
 /// Whether the next sign of life may still come: they are no further apart than [`BEAT`].
 fn is_early(progress: &Progress<Step>) -> bool {
     let patience = BEAT.saturating_add(Duration::from_secs(1));
     progress.elapsed < patience && progress.elapsed < progress.remaining
 }
 
-/// Why one that is there is of no use; none if it lives and follows.
+/// Why one that is there is of no use; none if it lives, follows, and brings scores up to date.
 fn complaint(says: &Says) -> Option<String> {
     match says {
         Says::Nothing => Some("has not said yet how it is".to_owned()),
@@ -119,9 +132,14 @@ fn complaint(says: &Says) -> Option<String> {
         Says::This { following: following @ Following::Nothing(_), .. } => {
             Some(format!("follows {following}"))
         }
+        Says::This { late: Some(Late { instance, lasts, why }), .. } if *lasts > BLIND => {
+            let lasts = lasts.as_secs();
+            Some(format!("could not bring the score of {instance} up to date for {lasts} s: {why}"))
+        }
         Says::This {
             following: Following::Netlink | Following::Events2 | Following::NoModule,
             age: Some(_),
+            late: _,
         } => None,
     }
 }

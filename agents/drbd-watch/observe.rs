@@ -12,7 +12,7 @@ use duet_ocf::chain;
 use crate::{
     config::Config,
     duty::is_daemon_of,
-    state::{Following, State},
+    state::{Following, Late, State},
 };
 
 /// One look.
@@ -64,6 +64,8 @@ pub(crate) enum Says {
         following: Following,
         /// How old its sign of life is; none if that is of another boot.
         age: Option<Duration>,
+        /// The score that it has tried for longest to bring up to date, if it does not succeed.
+        late: Option<Late>,
     },
 }
 
@@ -97,6 +99,7 @@ fn daemon(config: &Config, state: Option<&State>, table: &Table) -> Result<Daemo
         Some(state) => Says::This {
             following: state.following.clone(),
             age: clock::since_boot().checked_sub(state.beat),
+            late: state.late.clone(),
         },
     };
     let words = config.words();

@@ -59,8 +59,8 @@ pub static SPEC: Spec = Spec {
         monitor, by the agent's own rule and options. Without it nothing is missing but that time.\n\n\
         To be used as a plain clone on all nodes with DRBD. No order or colocation with the DRBD resources is needed, and \
         the module need not be loaded. The daemon follows across restarts of DRBD and of Pacemaker.\n\n\
-        Monitor fails where the daemon is there and does not follow: the kernel cannot be listened to, or the daemon \
-        has not shown a sign of life for half a minute.",
+        Monitor fails where the daemon is there and does not follow: the kernel cannot be listened to, or for half a minute \
+        the daemon has not shown a sign of life, or could not see what to bring a score in line with.",
     parameters: PARAMETERS,
     actions: ACTIONS,
 };

@@ -1,4 +1,5 @@
-//! What the daemon says of itself, in a file: who it is, when it was last alive, and what it follows. Invariant: a file that is not
+//! What the daemon says of itself, in a file: who it is, when it was last alive, what it follows, and whose score it cannot bring up to
+//! date. Invariant: a file that is not
 //! exactly what was written here says nothing.
 
 use std::{fmt, path::Path, time::Duration};
@@ -11,7 +12,7 @@ pub(crate) const BEAT: Duration = Duration::from_secs(10);
 /// A state is far shorter.
 const LIMIT: usize = 16 * 1024;
 /// The first line; another form would be another number.
-const FORM: &str = "drbd-watch state 1";
+const FORM: &str = "drbd-watch state 2";
 
 /// How it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,6 +23,19 @@ pub(crate) struct State {
     pub(crate) beat: Duration,
     /// What it follows.
     pub(crate) following: Following,
+    /// The score that it has tried for longest to bring up to date, if it does not succeed.
+    pub(crate) late: Option<Late>,
+}
+
+/// A score that is not brought up to date, because nobody who looks comes back, or sees anything.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Late {
+    /// Whose.
+    pub(crate) instance: String,
+    /// For how long, at the sign of life.
+    pub(crate) lasts: Duration,
+    /// Why.
+    pub(crate) why: String,
 }
 
 /// What it follows.
@@ -60,7 +74,7 @@ impl State {
     }
 
     fn render(&self) -> String {
-        let State { process: Process { pid, started }, beat, following } = self;
+        let State { process: Process { pid, started }, beat, following, late } = self;
         let (word, why) = match following {
             Following::Netlink => ("netlink", ""),
             Following::Events2 => ("events2", ""),
@@ -69,8 +83,16 @@ impl State {
         };
         let why = duet_ocf::fold(why);
         let beat = beat.as_millis();
+        // Nobody has no name.
+        let (instance, lasts, because) = match late {
+            None => ("", Duration::ZERO, ""),
+            Some(Late { instance, lasts, why }) => (instance.as_str(), *lasts, why.as_str()),
+        };
+        let (instance, because) = (duet_ocf::fold(instance), duet_ocf::fold(because));
+        let lasts = lasts.as_millis();
         format!(
-            "{FORM}\npid={pid}\nstarted={started}\nbeat={beat}\nfollowing={word}\nwhy={why}\nend\n"
+            "{FORM}\npid={pid}\nstarted={started}\nbeat={beat}\nfollowing={word}\nwhy={why}\n\
+             late={instance}\nlasts={lasts}\nbecause={because}\nend\n"
         )
     }
 
@@ -91,8 +113,12 @@ impl State {
             "nothing" => Following::Nothing(why.to_owned()),
             _ => return None,
         };
+        let instance = next("late")?.to_owned();
+        let lasts = Duration::from_millis(next("lasts")?.parse().ok()?);
+        let why = next("because")?.to_owned();
+        let late = (!instance.is_empty()).then_some(Late { instance, lasts, why });
         let is_whole = lines.next().is_none();
-        is_whole.then_some(State { process: Process { pid, started }, beat, following })
+        is_whole.then_some(State { process: Process { pid, started }, beat, following, late })
     }
 }
 
@@ -113,7 +139,12 @@ mod tests {
 
     fn state(following: Following) -> State {
         let process = Process { pid: 77, started: 4711 };
-        State { process, beat: Duration::from_millis(12_345), following }
+        State { process, beat: Duration::from_millis(12_345), following, late: None }
+    }
+
+    fn late() -> Late {
+        let (lasts, why) = (Duration::from_millis(47_011), "it; hangs".to_owned());
+        Late { instance: "p_drbd".to_owned(), lasts, why }
     }
 
     #[test]
@@ -127,22 +158,29 @@ mod tests {
             Following::NoModule,
             Following::Nothing("it is late; so be it".to_owned()),
         ] {
-            let state = state(following);
-            state.write(&path).unwrap();
-            assert_eq!(State::read(&path), Some(state));
+            for late in [None, Some(late())] {
+                let state = State { late, ..state(following.clone()) };
+                state.write(&path).unwrap();
+                assert_eq!(State::read(&path), Some(state));
+            }
         }
     }
 
     #[test]
     fn anything_else_says_nothing() {
-        let whole = state(Following::Nothing("a\nb".to_owned())).render();
+        let whole = state(Following::Nothing("a\nb".to_owned()));
+        let whole = State { late: Some(late()), ..whole }.render();
         assert!(State::parse(&whole).is_some(), "{whole}");
         for length in 0..whole.len() {
             assert_eq!(State::parse(&whole[..length]), None, "{length}");
         }
-        for (from, to) in
-            [("state 1", "state 2"), ("nothing", "netlin"), ("77", "x"), ("end", "x\nend")]
-        {
+        for (from, to) in [
+            ("state 2", "state 1"),
+            ("nothing", "netlin"),
+            ("77", "x"),
+            ("end", "x\nend"),
+            ("47011", "-1"),
+        ] {
             assert_eq!(State::parse(&whole.replace(from, to)), None, "{from}");
         }
     }

@@ -21,9 +21,9 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use crate::{
     attribute::Board,
     duty::Duty,
-    state::{BEAT, Following, State},
+    state::{BEAT, Following, Late, State},
     watch::{
-        plan::{Plan, World},
+        plan::{Blind, Plan, World},
         source::{Deaf, Source, Told},
         work::{Desk, Finished, Report, Work},
     },
@@ -65,7 +65,7 @@ struct Watch {
     mark: Option<Mark>,
     /// How it is, and what of that is written down.
     following: Following,
-    said: Option<Following>,
+    said: Option<(Following, Option<Blind>)>,
     /// What the log was told last, by whom it was about.
     complaints: BTreeMap<PathBuf, String>,
     writing: usize,
@@ -308,11 +308,20 @@ impl Watch {
             None if self.tries < TRIES => {}
             None => self.following = Following::Nothing(self.deaf.why.clone()),
         }
-        let following = self.following.clone();
-        if self.said.as_ref() == Some(&following) {
+        let now = clock::now();
+        // What takes a moment is not worth a line.
+        let blind = self.plan.blindest().filter(|blind| now.saturating_sub(blind.since) >= BEAT);
+        let saying = (self.following.clone(), blind);
+        if self.said.as_ref() == Some(&saying) {
             return;
         }
-        let state = State { process: self.process, beat: clock::since_boot(), following };
+        let late = saying.1.as_ref().map(|blind| Late {
+            instance: blind.instance.clone(),
+            lasts: now.saturating_sub(blind.since),
+            why: blind.why.clone().unwrap_or_else(|| "the look does not come back".to_owned()),
+        });
+        let (process, beat) = (self.process, clock::since_boot());
+        let state = State { process, beat, following: saying.0.clone(), late };
         if let Err(error) = state.write(&self.duty.state) {
             let text = chain(&error);
             let path = self.duty.state.clone();
@@ -320,7 +329,7 @@ impl Watch {
                 self.log.line(Level::Warning, &text);
             }
         }
-        self.said = Some(state.following);
+        self.said = Some(saying);
     }
 
     /// Until something is told, work comes back, or something is due.

@@ -1,13 +1,13 @@
 //! Start it. Invariant: success only when it is seen to live and to follow; never a second one beside one that is there, and one
-//! that was told something else, or has gone silent, is ended first.
+//! that was told something else, has gone silent or cannot look, is ended first.
 
 use std::time::Duration;
 
 use duet_ocf::{ExitCode, Next, Progress};
 
 use crate::{
-    decide::{PAUSE, Step, about, complaint, is_silent, stop, unclear, validate},
-    observe::{Daemon, Observation, Says, Told},
+    decide::{PAUSE, Step, about, complaint, is_frozen, stop, unclear, validate},
+    observe::{Daemon, Observation, Told},
 };
 
 /// How long one that was started may take to be seen in the process table.
@@ -23,7 +23,7 @@ pub(super) fn start(seen: &Observation, progress: &Progress<Step>) -> Next<Step>
         Daemon::Present { process, duty: Told::Otherwise, .. } => stop::end(*process, progress),
         Daemon::Present { process, duty: Told::Same, says } => match complaint(says) {
             None => Next::success(),
-            Some(_) if *says != Says::Nothing && is_silent(says) => stop::end(*process, progress),
+            Some(_) if is_frozen(says) => stop::end(*process, progress),
             Some(why) if progress.remaining.is_zero() => {
                 Next::fail(ExitCode::Generic, about(*process, &why))
             }

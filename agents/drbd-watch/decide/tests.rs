@@ -12,6 +12,10 @@ fn request(action: Action) -> Request {
     Request::new(action, recurring.into_iter().collect::<Environment>())
 }
 
+fn late(lasts: Duration) -> Late {
+    Late { instance: "p_drbd".to_owned(), lasts, why: "No answer".to_owned() }
+}
+
 fn all_says() -> Vec<Says> {
     let followings = [
         Following::Netlink,
@@ -22,7 +26,10 @@ fn all_says() -> Vec<Says> {
     let ages = [None, Some(Duration::ZERO), Some(STALE), Some(STALE + Duration::from_millis(1))];
     let mut all = vec![Says::Nothing];
     for following in followings {
-        all.extend(ages.map(|age| Says::This { following: following.clone(), age }));
+        for late in [None, Some(late(BLIND)), Some(late(BLIND + Duration::from_millis(1)))] {
+            let this = |age| Says::This { following: following.clone(), age, late: late.clone() };
+            all.extend(ages.map(this));
+        }
     }
     all
 }
@@ -66,10 +73,13 @@ fn all_progress() -> Vec<Progress<Step>> {
     all
 }
 
-/// Whether it lives and follows.
+/// Whether it lives, follows, and can look.
 fn is_well(daemon: &Daemon) -> bool {
-    let Daemon::Present { says: Says::This { following, age }, .. } = daemon else { return false };
-    !matches!(following, Following::Nothing(_)) && age.is_some_and(|age| age <= STALE)
+    let Daemon::Present { says: Says::This { following, age, late }, .. } = daemon else {
+        return false;
+    };
+    let can_look = late.as_ref().is_none_or(|late| late.lasts <= STALE);
+    !matches!(following, Following::Nothing(_)) && age.is_some_and(|age| age <= STALE) && can_look
 }
 
 #[test]
@@ -145,9 +155,7 @@ fn course(action: Action, mut daemon: Daemon, lives_on: bool) -> (Vec<Step>, Out
             Next::Do(step) => {
                 match &step {
                     Step::Spawn => {
-                        let says =
-                            Says::This { following: Following::Netlink, age: Some(Duration::ZERO) };
-                        daemon = Daemon::Present { process: PROCESS, duty: Told::Same, says };
+                        daemon = present(Told::Same, Duration::ZERO);
                     }
                     Step::Terminate(_) if lives_on => {}
                     Step::Terminate(_) | Step::Kill(_) => daemon = Daemon::Absent,
@@ -160,7 +168,7 @@ fn course(action: Action, mut daemon: Daemon, lives_on: bool) -> (Vec<Step>, Out
 }
 
 fn present(duty: Told, age: Duration) -> Daemon {
-    let says = Says::This { following: Following::Netlink, age: Some(age) };
+    let says = Says::This { following: Following::Netlink, age: Some(age), late: None };
     Daemon::Present { process: PROCESS, duty, says }
 }
 
@@ -175,11 +183,19 @@ fn a_stop_tells_it_then_kills_it_then_forgets_it() {
 }
 
 #[test]
-fn a_start_replaces_one_that_is_frozen_or_was_told_otherwise() {
+fn a_start_replaces_one_that_is_frozen_or_blind_or_was_told_otherwise() {
     let (term, kill) = (Step::Terminate(PROCESS), Step::Kill(PROCESS));
     let frozen = present(Told::Same, STALE * 2);
     let done = (vec![term.clone(), kill, Step::Spawn], Outcome::success());
     assert_eq!(course(Action::Start, frozen, true), done);
+    let says = Says::This {
+        following: Following::Netlink,
+        age: Some(Duration::ZERO),
+        late: Some(late(BLIND * 2)),
+    };
+    let blind = Daemon::Present { process: PROCESS, duty: Told::Same, says };
+    let done = (vec![term.clone(), Step::Spawn], Outcome::success());
+    assert_eq!(course(Action::Start, blind, false), done);
     let other = present(Told::Otherwise, Duration::ZERO);
     assert_eq!(course(Action::Start, other, false), (vec![term, Step::Spawn], Outcome::success()));
 }
@@ -192,7 +208,8 @@ fn a_start_beside_one_that_is_well_does_nothing() {
 
 #[test]
 fn a_monitor_bears_with_silence_for_a_while_and_with_nothing_else() {
-    let lost = Says::This { following: Following::Nothing(String::new()), age: Some(BEAT) };
+    let lost =
+        Says::This { following: Following::Nothing(String::new()), age: Some(BEAT), late: None };
     for says in all_says() {
         let daemon = Daemon::Present { process: PROCESS, duty: Told::Same, says: says.clone() };
         let early = monitor(&daemon, &Progress::new(BEAT * 2));
@@ -215,8 +232,11 @@ fn the_reason_says_what_is_wrong() {
             other => panic!("{other:?}"),
         }
     };
-    let this =
-        |following, seconds| Says::This { following, age: Some(Duration::from_secs(seconds)) };
+    let this = |following, seconds| Says::This {
+        following,
+        age: Some(Duration::from_secs(seconds)),
+        late: None,
+    };
     assert_eq!(
         reason(this(Following::Netlink, 47)),
         "drbd-watchd (process 77) has not given a sign of life for 47 s"
@@ -224,5 +244,14 @@ fn the_reason_says_what_is_wrong() {
     assert_eq!(
         reason(this(Following::Nothing("No answer".to_owned()), 1)),
         "drbd-watchd (process 77) follows nothing: No answer"
+    );
+    let blind = Says::This {
+        following: Following::Netlink,
+        age: Some(BEAT),
+        late: Some(late(Duration::from_secs(47))),
+    };
+    assert_eq!(
+        reason(blind),
+        "drbd-watchd (process 77) could not bring the score of p_drbd up to date for 47 s: No answer"
     );
 }

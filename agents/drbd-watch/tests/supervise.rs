@@ -81,6 +81,27 @@ fn a_frozen_daemon_fails_the_monitor_and_is_killed_by_stop() {
     assert!(stage.log().contains("Killed drbd-watchd"), "{}", stage.log());
 }
 
+/// The messages come, and whoever looks afresh hears nothing.
+#[test]
+fn a_daemon_whose_looks_come_to_nothing_fails_the_monitor_and_not_for_a_while() {
+    let Some(stage) = Stage::managed() else { return };
+    stage.start();
+    stage.until("the first score", |stage| stage.scores() == ["10000"]);
+    stage.kernel.module().faults.hang_on = Some(38);
+    stage.kernel.change(|view| {
+        view.resources.insert("r0".to_owned(), stage::alone());
+    });
+    stage.until("a look that hangs", |stage| stage.log().contains("Left the promotion score"));
+    assert_eq!(stage.run("monitor").code, 0, "it may be over in a moment");
+    std::thread::sleep(Duration::from_secs(28));
+    stage.until("the monitor to fail", |stage| stage.run("monitor").code == 1);
+    let ran = stage.run("monitor");
+    assert!(ran.reason().contains("bring the score of p_drbd up to date"), "{}", ran.reason());
+    stage.kernel.module().faults.hang_on = None;
+    stage.until("the score", |stage| stage.scores() == ["10000", "1000"]);
+    stage.until("the monitor to succeed", |stage| stage.run("monitor").code == 0);
+}
+
 #[test]
 fn a_daemon_in_a_container_is_not_this_nodes() {
     let Some(stage) = Stage::managed() else { return };

@@ -45,6 +45,8 @@ pub(crate) struct Plan {
 /// One of them.
 #[derive(Debug, Default)]
 struct Subject {
+    /// Whose score it is.
+    instance: String,
     /// As they were told last; none before the first time.
     facts: Option<Kernel>,
     /// Whether it is to be looked at, and from when on.
@@ -53,6 +55,21 @@ struct Subject {
     is_busy: bool,
     /// Whether the last try has come to nothing.
     has_failed: bool,
+    /// Since when a look is under way, or none has seen what there is.
+    blind_since: Option<Duration>,
+    /// Why the latest one has not.
+    blind_why: Option<String>,
+}
+
+/// A resource that is being looked at, or whose looks have come to nothing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Blind {
+    /// Whose score it is.
+    pub(crate) instance: String,
+    /// When the first of these looks began.
+    pub(crate) since: Duration,
+    /// Why the latest came to nothing; none where none has come back yet.
+    pub(crate) why: Option<String>,
 }
 
 /// What a look has come to.
@@ -62,8 +79,10 @@ pub(crate) enum Came {
     NotManaged,
     /// To this.
     To(Done),
-    /// To nothing.
-    Failed,
+    /// To nothing: what is could not be seen, or not be recorded.
+    Failed(String),
+    /// The cluster did not take the score.
+    Refused,
 }
 
 impl World {
@@ -135,6 +154,7 @@ impl Plan {
                     due: None,
                     is_busy: true,
                     has_failed: false,
+                    blind_since: subject.blind_since.or(Some(now)),
                     ..std::mem::take(subject)
                 };
                 started.push(path.clone());
@@ -148,13 +168,21 @@ impl Plan {
         let Some(subject) = self.subjects.get_mut(path) else { return };
         subject.is_busy = false;
         match came {
+            Came::Failed(why) | Came::To(Done::Left(Some(why))) => {
+                subject.blind_why = Some(why.clone());
+            }
+            Came::NotManaged | Came::Refused | Came::To(_) => {
+                (subject.blind_since, subject.blind_why) = (None, None);
+            }
+        }
+        match came {
             Came::To(Done::Wrote(_) | Done::InPlace(_)) => {}
             // Whoever has the lock may have looked before what was told.
             Came::To(Done::LeftToHolder) => {
                 let again = now.saturating_add(HOLDER_PAUSE);
                 subject.due = Some(subject.due.map_or(again, |due| due.min(again)));
             }
-            Came::To(Done::Left(_)) | Came::Failed => subject.has_failed = true,
+            Came::To(Done::Left(_)) | Came::Failed(_) | Came::Refused => subject.has_failed = true,
             Came::NotManaged => {
                 self.subjects.remove(path);
             }
@@ -171,12 +199,22 @@ impl Plan {
         waiting.filter_map(|subject| subject.due).min()
     }
 
+    /// Whoever nothing was seen of for longest, though somebody looks.
+    pub(crate) fn blindest(&self) -> Option<Blind> {
+        let blind = self.subjects.values().filter_map(|subject| {
+            let (instance, why) = (subject.instance.clone(), subject.blind_why.clone());
+            Some(Blind { instance, since: subject.blind_since?, why })
+        });
+        blind.min_by_key(|blind| blind.since)
+    }
+
     /// Keeps to those that have a record, and to those that somebody is at.
     fn take(&mut self, records: &[(PathBuf, Record)]) {
         let managed: BTreeSet<&Path> = records.iter().map(|(path, _)| path.as_path()).collect();
         self.subjects.retain(|path, subject| subject.is_busy || managed.contains(path.as_path()));
-        for (path, _) in records {
-            self.subjects.entry(path.clone()).or_default();
+        for (path, record) in records {
+            let subject = self.subjects.entry(path.clone()).or_default();
+            subject.instance.clone_from(&record.instance);
         }
     }
 }

@@ -153,7 +153,9 @@ impl Work {
     /// The same as if it had come to nothing.
     fn failed(self, why: &str) -> Finished {
         let report = match self {
-            Work::Score { path, node: _ } => Report::Score { path, came: Came::Failed },
+            Work::Score { path, node: _ } => {
+                Report::Score { path, came: Came::Failed(why.to_owned()) }
+            }
             Work::Attribute { order, rules: _ } => Report::Attribute { order, is_written: false },
             Work::Ask { .. } => Report::Answers(Answers { configured: None, existing: None }),
         };
@@ -181,7 +183,16 @@ fn score(path: PathBuf, node: Option<&str>, deadline: Deadline) -> Finished {
             };
             (Came::To(done), said)
         }
-        Err(error) => (Came::Failed, Some((Level::Warning, chain(&error)))),
+        Err(error) => {
+            let why = chain(&error);
+            let came = match error {
+                promotion::Error::Call { .. } | promotion::Error::Failed { .. } => Came::Refused,
+                promotion::Error::Lock(_) | promotion::Error::Record(_) => {
+                    Came::Failed(why.clone())
+                }
+            };
+            (came, Some((Level::Warning, why)))
+        }
     };
     Finished { report: Report::Score { path, came }, said }
 }

@@ -84,7 +84,8 @@ fn what_changes_while_somebody_is_at_it_is_looked_at_afterwards() {
         Came::To(Done::Left(None)),
         Came::To(Done::Left(Some("why".to_owned()))),
         Came::To(Done::LeftToHolder),
-        Came::Failed,
+        Came::Failed("why".to_owned()),
+        Came::Refused,
     ];
     for came in all {
         let mut plan = settled();
@@ -100,9 +101,12 @@ fn what_changes_while_somebody_is_at_it_is_looked_at_afterwards() {
 #[test]
 fn what_came_to_nothing_is_tried_again_at_a_sign_of_life_and_not_before() {
     let good = world(Disk::UpToDate, false);
-    for came in
-        [Came::Failed, Came::To(Done::Left(None)), Came::To(Done::Left(Some(String::new())))]
-    {
+    for came in [
+        Came::Failed(String::new()),
+        Came::Refused,
+        Came::To(Done::Left(None)),
+        Came::To(Done::Left(Some(String::new()))),
+    ] {
         let mut plan = Plan::default();
         plan.told(&records(), &good, at(1));
         assert!(is_due(&mut plan, &good, at(1)));
@@ -174,6 +178,48 @@ fn when_listening_begins_anew_everybody_is_looked_at() {
 }
 
 #[test]
+fn it_is_known_since_when_nothing_was_seen_of_one() {
+    let good = world(Disk::UpToDate, false);
+    let began = || {
+        let mut plan = Plan::default();
+        plan.told(&records(), &good, at(1));
+        assert_eq!(plan.blindest(), None, "nobody has looked");
+        assert!(is_due(&mut plan, &good, at(2)));
+        plan
+    };
+    let blind = |why: Option<&str>| {
+        Some(Blind { instance: "p".to_owned(), since: at(2), why: why.map(str::to_owned) })
+    };
+    for (came, expected) in [
+        (Came::Failed("it hangs".to_owned()), blind(Some("it hangs"))),
+        (Came::To(Done::Left(Some("it hangs".to_owned()))), blind(Some("it hangs"))),
+        // That the cluster is ill is no failure of looking.
+        (Came::Refused, None),
+        (Came::To(Done::Left(None)), None),
+        (Came::To(Done::LeftToHolder), None),
+        (Came::To(Done::InPlace(Score::Remove)), None),
+        (Came::To(Done::Wrote(Score::Remove)), None),
+        (Came::NotManaged, None),
+    ] {
+        let mut plan = began();
+        assert_eq!(plan.blindest(), blind(None), "it has not come back");
+        // Forgotten by the agent meanwhile, or not: whoever does not come back does not.
+        plan.told(&[], &good, at(3));
+        assert_eq!(plan.blindest(), blind(None));
+        plan.told(&records(), &good, at(4));
+        plan.came(path(), &came, at(5));
+        assert_eq!(plan.blindest(), expected, "{came:?}");
+        // Trying again is no success.
+        plan.beat(&records(), &good, Some(&mark(7)), at(10));
+        let again = is_due(&mut plan, &good, at(10));
+        assert!(again || expected.is_none(), "{came:?}");
+        assert!(expected.is_none() || plan.blindest() == expected, "{came:?}");
+        plan.came(path(), &Came::To(Done::InPlace(Score::Remove)), at(11));
+        assert_eq!(plan.blindest(), None, "{came:?}");
+    }
+}
+
+#[test]
 fn one_that_nobody_manages_any_more_is_left_alone() {
     let good = world(Disk::UpToDate, false);
     let bad = world(Disk::Outdated, false);
@@ -220,7 +266,7 @@ fn no_more_than_a_few_are_at_it_and_all_get_their_turn() {
 #[test]
 fn whatever_happens_the_latest_facts_are_looked_at_in_the_end() {
     let worlds = [world(Disk::UpToDate, false), world(Disk::Outdated, false), World::NoModule];
-    let came = [Came::To(Done::Wrote(Score::Set(1))), Came::To(Done::LeftToHolder), Came::Failed];
+    let came = [Came::To(Done::Wrote(Score::Set(1))), Came::To(Done::LeftToHolder), Came::Refused];
     let letters = worlds.len() + came.len() + 2;
     for word in 0..letters.pow(5) {
         let mut plan = settled();
