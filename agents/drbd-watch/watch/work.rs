@@ -187,9 +187,9 @@ fn score(path: PathBuf, node: Option<&str>, deadline: Deadline) -> Finished {
             let why = chain(&error);
             let came = match error {
                 promotion::Error::Call { .. } | promotion::Error::Failed { .. } => Came::Refused,
-                promotion::Error::Lock(_) | promotion::Error::Record(_) => {
-                    Came::Failed(why.clone())
-                }
+                promotion::Error::Lock(_)
+                | promotion::Error::Held { .. }
+                | promotion::Error::Record(_) => Came::Failed(why.clone()),
             };
             (came, Some((Level::Warning, why)))
         }
