@@ -32,7 +32,7 @@ pub struct Config {
     pub resource: String,
     /// DRBD's configuration file.
     pub file: PathBuf,
-    /// The cluster resource, without an instance number.
+    /// The cluster resource, without an instance number unless that makes a difference.
     pub instance: String,
     /// This node's name in the cluster, where Pacemaker said it.
     pub node: Option<String>,
@@ -56,6 +56,8 @@ pub struct Config {
     pub promoted: Vec<String>,
     /// The nodes on which it is being stopped.
     pub stopping: Vec<String>,
+    /// The nodes on which it is being demoted.
+    pub demoting: Vec<String>,
     /// The names among which 8.4's floating peer is looked for, in this order.
     pub relatives: Vec<String>,
     /// Where score and options are remembered.
@@ -162,6 +164,7 @@ impl Config {
             before_version,
             connect_only_after_promote: values.boolean("connect_only_after_promote"),
             stopping: names(environment, &["stop"]),
+            demoting: names(environment, &["demote"]),
             relatives: relatives.iter().flat_map(|list| names(environment, &[list])).collect(),
             promoted,
             node: request.meta.on_node.clone(),
@@ -180,10 +183,12 @@ impl Config {
         self.node.as_deref().is_some_and(|here| here.eq_ignore_ascii_case(node))
     }
 
-    /// Another node on which Pacemaker knows a promoted instance that stays: it is not being stopped.
+    /// Another node on which Pacemaker knows a promoted instance that stays so: it is neither being stopped nor demoted.
     #[must_use]
     pub fn promoted_elsewhere(&self) -> Option<&str> {
-        let stays = |node: &&String| !self.stopping.iter().any(|it| it.eq_ignore_ascii_case(node));
+        let stays = |node: &&String| {
+            !self.stopping.iter().chain(&self.demoting).any(|it| it.eq_ignore_ascii_case(node))
+        };
         let other = |node: &&String| self.node.is_some() && !self.is_here(node);
         self.promoted.iter().filter(other).find(stays).map(String::as_str)
     }
@@ -289,9 +294,12 @@ fn names(environment: &Environment, lists: &[&str]) -> Vec<String> {
     found.split_whitespace().map(str::to_owned).collect()
 }
 
-/// The name that the score goes by: an anonymous clone's instances share it.
+/// The name that the score goes by: an anonymous clone's instances share it, and each of a globally unique one has its own.
 fn instance(request: &Request) -> String {
     let name = request.instance_or_default();
+    if request.meta.clone.as_ref().is_some_and(|clone| clone.globally_unique) {
+        return name.to_owned();
+    }
     match name.rsplit_once(':') {
         Some((base, number)) if number.bytes().all(|byte| byte.is_ascii_digit()) => base.to_owned(),
         Some(_) | None => name.to_owned(),

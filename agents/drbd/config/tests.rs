@@ -240,3 +240,31 @@ fn who_is_promoted_elsewhere_and_stays_so() {
     let config = read(Action::Notify, &[&[NAME], &CLONE, &lists]).unwrap();
     assert_eq!(config.promoted_elsewhere(), None);
 }
+
+#[test]
+fn the_instances_of_a_globally_unique_clone_have_scores_of_their_own() {
+    for (unique, instance) in [("false", "p_drbd"), ("true", "p_drbd:0")] {
+        let environment = Environment::default().with("OCF_RESOURCE_INSTANCE", "p_drbd:0");
+        let unique = [("CRM_meta_globally_unique", unique)];
+        let parameters = [&[NAME], &CLONE[..], &unique].concat();
+        let environment = parameters.iter().fold(environment, |environment, (name, value)| {
+            environment.with(&format!("OCF_RESKEY_{name}"), value)
+        });
+        let request = Request::new(Action::Start, environment);
+        let values = Values::read(&SPEC, &request, Strictness::Strict).unwrap();
+        let config = Config::read(&request, &values).unwrap();
+        assert_eq!(config.instance, instance);
+        let record = format!("/run/resource-agents/drbd-{instance}.record");
+        assert_eq!(config.record.to_str(), Some(record.as_str()));
+    }
+}
+
+#[test]
+fn who_is_being_demoted_is_not_promoted_for_long() {
+    let told = [("CRM_meta_notify_promoted_uname", "node2"), ("CRM_meta_on_node", "node1")];
+    let demoted = ("CRM_meta_notify_demote_uname", "node2");
+    let config = read(Action::Notify, &[&[NAME], &CLONE, &told]).unwrap();
+    assert_eq!(config.promoted_elsewhere(), Some("node2"));
+    let config = read(Action::Notify, &[&[NAME], &CLONE, &told, &[demoted]]).unwrap();
+    assert_eq!(config.promoted_elsewhere(), None);
+}

@@ -40,6 +40,7 @@ fn config() -> Config {
         connect_only_after_promote: false,
         promoted: Vec::new(),
         stopping: Vec::new(),
+        demoting: Vec::new(),
         relatives: Vec::new(),
         record: "/run/resource-agents/drbd-p_drbd.record".into(),
         clone_max: Some(2),

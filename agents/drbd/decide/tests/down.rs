@@ -152,6 +152,8 @@ fn a_stop_outdates_only_what_it_took_down_itself_as_secondary() {
     assert_eq!(decide_by(&config, Action::Stop, &gone, &demoted), Next::Do(withdraw()));
     assert_eq!(decide_by(&config, Action::Stop, &gone, &at(1, 89)), Next::Do(withdraw()));
     // The other node is being stopped as well.
+    let demoted = Config { demoting: vec!["node2".into()], ..config.clone() };
+    assert_eq!(decide_by(&demoted, Action::Stop, &gone, &downed), Next::Do(withdraw()));
     let both = Config { stopping: vec!["node2".into()], ..config };
     assert_eq!(decide_by(&both, Action::Stop, &gone, &downed), Next::Do(withdraw()));
 }

@@ -222,6 +222,7 @@ fn own_data_is_outdated_for_a_node_that_is_promoted_and_stays_so_and_for_nothing
         Config { promoted: vec!["node1".into()], ..asked.clone() },
         Config { promoted: Vec::new(), ..asked.clone() },
         Config { stopping: vec!["NODE2".into()], ..asked.clone() },
+        Config { demoting: vec!["NODE2".into()], ..asked.clone() },
         Config { node: None, ..asked.clone() },
     ] {
         assert_ne!(hear(&config, When::Post, Action::Stop, &lone), outdate, "{config:?}");
