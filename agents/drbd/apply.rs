@@ -116,6 +116,7 @@ fn carry_out(
             run("drbdadm", &adm(&words), step, half, turn)?;
         }
         Step::Primary(_) => {
+            known.has_tried_primary = true;
             let result = run("drbdadm", &adm(&["primary", name]), step, all, turn);
             if let Err(Error::Failed { code: Some(NO_DATA), .. }) = &result {
                 known.access = Access::Denied;

@@ -37,6 +37,9 @@ const KERNEL_PATIENCE: Duration = Duration::from_secs(5);
 /// The shortest that the table advises, for who sets none.
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(20);
 
+/// How long Pacemaker may take in a promotion to say where else it is, which decides only how soon that is given up.
+const PACEMAKER_PATIENCE: Duration = Duration::from_secs(3);
+
 /// One look.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Observation {
@@ -132,6 +135,8 @@ pub(crate) struct Known {
     pub(crate) is_held: bool,
     /// Whether the score is written also where it is in place.
     pub(crate) writes_anew: bool,
+    /// Whether it was tried to become Primary.
+    pub(crate) has_tried_primary: bool,
     /// Who was promoted in Pacemaker's eyes when it was asked last.
     elsewhere: Option<Elsewhere>,
     /// The module's family, and this node's minors.
@@ -197,13 +202,20 @@ pub(crate) fn look(
     };
     let described = Record::new(config);
     let node = config.node.as_deref();
-    let elsewhere = if !asks_who_is_promoted(config, request, &kernel) {
+    let is_asked = asks_who_is_promoted(config, request, &kernel);
+    // Whatever Pacemaker says, DRBD is asked first.
+    let is_early = request.action == Action::Promote && !known.has_tried_primary;
+    let elsewhere = if !is_asked || is_early {
         Elsewhere::NotKnown
     } else if turn.remaining().is_zero() {
         // There is no time for another answer than the latest.
         known.elsewhere.unwrap_or(Elsewhere::NotKnown)
     } else {
-        let deadline = turn.within(turn.remaining() / 2);
+        let patience = match request.action {
+            Action::Promote => PACEMAKER_PATIENCE,
+            _ => Duration::MAX,
+        };
+        let deadline = turn.within(patience.min(turn.remaining() / 2));
         *known.elsewhere.insert(promotion::ask_pacemaker(&config.instance, node, deadline))
     };
     let missing_nodes = match (&kernel, request.action) {

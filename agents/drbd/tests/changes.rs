@@ -269,3 +269,21 @@ fn half_a_promotion_on_8_4_is_none() {
         }
     }
 }
+
+#[test]
+fn a_promotion_does_not_wait_for_pacemaker_before_it_is_tried_nor_long_after() {
+    let theirs = Some((Role::Primary, Disk::UpToDate));
+    let r0 = || resource(Role::Secondary, Disk::UpToDate, theirs.clone());
+    let early = ("fail_promote_early_if_peer_primary", "true");
+    let Some(stage) = Stage::running(V9, r0()) else { return };
+    stage.tools.answer("crm_resource", "", Answer::hangs());
+    let ran = stage.run_with("promote", &[early]);
+    assert!(ran.code == 0 && ran.took < Duration::from_secs(3), "{ran:?}");
+    assert_eq!(stage.tools.calls_of("crm_resource"), [""; 0]);
+    let Some(stage) = Stage::running(V9, r0()) else { return };
+    stage.tools.answer("crm_resource", "", Answer::hangs());
+    let refused = Answer::fails(11, "(-1) Multiple primaries not allowed by config\n");
+    stage.tools.answers("drbdadm", "primary", [refused, Answer::success()]);
+    let ran = stage.run_with("promote", &[early]);
+    assert!(ran.code == 0 && ran.took < Duration::from_secs(9), "{ran:?}");
+}
