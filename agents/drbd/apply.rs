@@ -11,7 +11,7 @@ use crate::{
     decide::{By, Step},
     observe::{self, Access, Known},
     promotion::{self, Done, Wanted},
-    record::Record,
+    record::{Kept, Link, Record},
 };
 
 /// What `drbdadm primary` exits with where no UpToDate data can be reached.
@@ -91,6 +91,7 @@ fn carry_out(
             // Where only the volumes are missing, the resource is there, and the first of these fails.
             run("drbdadm", &adm(&["new-minor", name]), step, all, turn)
                 .map_err(|error| created.err().unwrap_or(error))?;
+            known.is_new = true;
             turn.info(format!("Created resource {name}"));
         }
         Step::Attach(_) => {
@@ -113,7 +114,18 @@ fn carry_out(
             };
             // What becomes of the connections decides nothing, so it must not take all of the time.
             let half = turn.remaining() / 2;
-            run("drbdadm", &adm(&words), step, half, turn)?;
+            let is_first = known.link != Some(Link::Made)
+                && (known.is_new || known.kept.link == Link::Unmade);
+            // From here on a peer may be refused, also if this is killed.
+            remember(config, known, Link::Made, turn)?;
+            let result = run("drbdadm", &adm(&words), step, half, turn);
+            let link = match &result {
+                Err(Error::Failed { .. }) if is_first => Link::Unmade,
+                _ => Link::Made,
+            };
+            known.link = Some(link);
+            remember(config, known, link, turn)?;
+            result?;
         }
         Step::Primary(_) => {
             known.has_tried_primary = true;
@@ -159,6 +171,15 @@ fn carry_out(
             run("drbdadm", &call, step, half, turn)?;
         }
         Step::UpdateScore(_) => {
+            let is_stacked = known.is_stacked();
+            if is_stacked != known.kept.is_stacked {
+                let (described, deadline) = (Record::new(config), turn.deadline());
+                let keep = |kept: &mut Kept| kept.is_stacked = is_stacked;
+                let kept = promotion::annotate(&described, &config.record, keep, deadline);
+                if let Err(error) = kept {
+                    turn.warning(chain(&error));
+                }
+            }
             let wanted = match known.writes_anew {
                 true => Wanted::AsSeenAnew,
                 false => Wanted::AsSeen,
@@ -179,12 +200,39 @@ fn carry_out(
         Step::ReportStandAlone { peers, .. } => {
             report(config, peers, turn);
             let deadline = turn.deadline();
-            promotion::annotate(&Record::new(config), &config.record, peers.clone(), deadline)?;
+            promotion::annotate(
+                &Record::new(config),
+                &config.record,
+                |kept| {
+                    kept.stand_alone.clone_from(peers);
+                    if peers.is_empty() {
+                        // Somebody has connected it.
+                        kept.link = Link::Made;
+                    }
+                },
+                deadline,
+            )?;
         }
         Step::ReportTwoPrimaries { other, .. } => turn.error(format!(
             "Resource {name} is Primary here and on {other}, and the two do not see each other: the data diverges"
         )),
     }
+    Ok(())
+}
+
+/// Remembers what has become of connecting it, where that is something else than before.
+fn remember(
+    config: &Config,
+    known: &mut Known,
+    link: Link,
+    turn: &mut Turn<'_>,
+) -> Result<(), Error> {
+    if known.kept.link == link {
+        return Ok(());
+    }
+    let (described, deadline) = (Record::new(config), turn.deadline());
+    promotion::annotate(&described, &config.record, |kept| kept.link = link, deadline)?;
+    known.kept.link = link;
     Ok(())
 }
 
@@ -260,7 +308,8 @@ fn report(config: &Config, peers: &[String], turn: &mut Turn<'_>) {
         turn.info(format!("Every connection of resource {resource} is being made again"));
     } else {
         turn.warning(format!(
-            "Resource {resource} is StandAlone towards {}: after a split brain, or because somebody disconnected it.              It is not connected again until somebody decides whose data is to be kept",
+            "Resource {resource} is StandAlone towards {}: after a split brain, or because somebody disconnected it. \
+             It is not connected again until somebody decides whose data is to be kept",
             peers.join(", ")
         ));
     }

@@ -22,7 +22,7 @@ use crate::{
     decide::validate::warnings,
     facts::{Facts, Kernel},
     promotion,
-    record::{Mark, Record},
+    record::{Kept, Link, Mark, Record},
     score::{Elsewhere, Score, is_unexpected_primary},
     surroundings::Surroundings,
 };
@@ -59,8 +59,20 @@ pub(crate) struct Observation {
     pub(crate) access: Access,
     /// Whether all of its volumes have the role that it has, where that matters.
     pub(crate) roles: Roles,
+    /// What has become of connecting it in this invocation; none where that was not tried.
+    pub(crate) link: Option<Link>,
     /// What earlier invocations have left behind.
     pub(crate) remembered: Remembered,
+}
+
+impl Observation {
+    /// Whether a peer is StandAlone that DRBD may have refused, or that somebody has disconnected. Where every connecting so far
+    /// has failed, there has been nobody to refuse; with several such peers it cannot be told of which that is true.
+    pub(crate) fn has_refused(&self, facts: &Facts) -> bool {
+        let is_unmade = self.link.unwrap_or(self.remembered.kept.link) == Link::Unmade;
+        let count = facts.stand_alone().count();
+        count > 1 || (count == 1 && !is_unmade)
+    }
 }
 
 /// The resource in DRBD's configuration.
@@ -118,8 +130,8 @@ pub(crate) struct Remembered {
     pub(crate) score: Option<Score>,
     /// Whether the options are those of this invocation.
     pub(crate) has_options: bool,
-    /// The peers that were reported to stay disconnected.
-    pub(crate) stand_alone: Vec<String>,
+    /// What was kept beside the score.
+    pub(crate) kept: Kept,
 }
 
 /// What one invocation keeps from look to look.
@@ -135,6 +147,12 @@ pub(crate) struct Known {
     pub(crate) is_held: bool,
     /// Whether the score is written also where it is in place.
     pub(crate) writes_anew: bool,
+    /// What earlier invocations have kept.
+    pub(crate) kept: Kept,
+    /// Whether this one has made the resource, so that nobody has connected it before.
+    pub(crate) is_new: bool,
+    /// What has become of connecting it in this one; none where that was not tried.
+    pub(crate) link: Option<Link>,
     /// Whether it was tried to become Primary.
     pub(crate) has_tried_primary: bool,
     /// Who was promoted in Pacemaker's eyes when it was asked last.
@@ -149,7 +167,12 @@ pub(crate) struct Known {
 impl Known {
     /// Whether drbdadm has to be told that the resource is stacked.
     pub(crate) fn is_stacked(&self) -> bool {
-        matches!(&self.configuration, Some(Configuration::Read(read)) if read.is_stacked)
+        match &self.configuration {
+            Some(Configuration::Read(read)) => read.is_stacked,
+            Some(Configuration::Unusable { .. } | Configuration::NotAsked) | None => {
+                self.kept.is_stacked
+            }
+        }
     }
 
     /// Whether the module is of the 9 family. Nothing is done before that is known.
@@ -227,6 +250,7 @@ pub(crate) fn look(
         _ => Vec::new(),
     };
     let remembered = remembered(config, &described);
+    known.kept = remembered.kept.clone();
     if !known.warned {
         known.warned = true;
         for remark in &config.remarks {
@@ -245,6 +269,7 @@ pub(crate) fn look(
     }
     Observation {
         access: known.access,
+        link: known.link,
         roles: match (&kernel, request.action) {
             (Kernel::Known(facts), Action::Promote) => Roles::of(facts),
             _ => Roles::Alike,
@@ -280,7 +305,7 @@ fn remembered(config: &Config, described: &Record) -> Remembered {
     Remembered {
         score: record.score(Mark::now().as_ref()),
         has_options: record.is_of(described),
-        stand_alone: record.stand_alone,
+        kept: record.kept,
     }
 }
 

@@ -16,7 +16,7 @@ use duet_ocf::Deadline;
 
 use crate::{
     facts::Kernel,
-    record::{Mark, Record, Written},
+    record::{Kept, Mark, Record, Written},
     score::{Elsewhere, Score, promotion_score, wants_elsewhere},
 };
 
@@ -227,8 +227,8 @@ fn bring_in_line(
 /// Before anything is written, it is no longer known what is: crm_attribute may be killed half way.
 fn put_down(described: &Record, path: &Path) -> Result<Record, Error> {
     let before = Record::read(path);
-    let stand_alone = before.map(|before| before.stand_alone).unwrap_or_default();
-    let record = Record { stand_alone, written: None, ..described.clone() };
+    let kept = before.map(|before| before.kept).unwrap_or_default();
+    let record = Record { kept, written: None, ..described.clone() };
     match record.write(path) {
         Ok(()) => Ok(record),
         Err(why) => {
@@ -245,15 +245,20 @@ fn put_down(described: &Record, path: &Path) -> Result<Record, Error> {
 pub fn annotate(
     described: &Record,
     path: &Path,
-    stand_alone: Vec<String>,
+    change: impl FnOnce(&mut Kept),
     deadline: Deadline,
 ) -> Result<(), Error> {
+    if let Some(directory) = path.parent() {
+        // Whether it worked shows in the locking.
+        let _ = std::fs::create_dir_all(directory);
+    }
     let patience = deadline.within(clock::now(), LOCK_PATIENCE);
     let Some(_lock) = Lock::take(&lock_of(path), patience).map_err(Error::Lock)? else {
-        return Ok(());
+        return Err(Error::Held { instance: described.instance.clone() });
     };
-    let before = Record::read(path).unwrap_or_else(|| described.clone());
-    Record { stand_alone, ..before }.write(path).map_err(Error::Record)
+    let mut record = Record::read(path).unwrap_or_else(|| described.clone());
+    change(&mut record.kept);
+    record.write(path).map_err(Error::Record)
 }
 
 fn remove(path: &Path) -> Result<(), Error> {

@@ -24,7 +24,7 @@ const LIMIT: usize = 64 * 1024;
 /// What a machine with very many sockets has of them.
 const SOCKETS: usize = 16 * 1024 * 1024;
 /// The first line; another form would be another number.
-const FORM: &str = "drbd record 1";
+const FORM: &str = "drbd record 2";
 
 /// What is recorded of a resource that runs here.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,10 +37,31 @@ pub struct Record {
     pub file: PathBuf,
     /// What the score is made by.
     pub options: Options,
-    /// The peers that were reported to stay disconnected.
-    pub stand_alone: Vec<String>,
+    /// What is kept beside the score.
+    pub kept: Kept,
     /// The score that was written last; none while it is not known what came of that.
     pub written: Option<Written>,
+}
+
+/// What one action leaves for the next, beside the score.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Kept {
+    /// The peers that were reported to stay disconnected.
+    pub stand_alone: Vec<String>,
+    /// Whether drbdadm has to be told that the resource is stacked upon another one.
+    pub is_stacked: bool,
+    /// What has become of connecting it.
+    pub link: Link,
+}
+
+/// What has become of connecting a resource.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Link {
+    /// It was, or may have been: a peer that is StandAlone can be one that DRBD has refused.
+    #[default]
+    Made,
+    /// It never was, since whatever was tried failed before a peer was spoken to.
+    Unmade,
 }
 
 /// A score that was written.
@@ -103,7 +124,7 @@ impl Record {
             resource: config.resource.clone(),
             file: config.file.clone(),
             options: config.options.clone(),
-            stand_alone: Vec::new(),
+            kept: Kept::default(),
             written: None,
         }
     }
@@ -140,21 +161,25 @@ impl Record {
     /// Whether it is about the same resource and made by the same options.
     #[must_use]
     pub fn is_of(&self, other: &Record) -> bool {
-        let Record { instance, resource, file, options, stand_alone: _, written: _ } = other;
+        let Record { instance, resource, file, options, kept: _, written: _ } = other;
         (&self.instance, &self.resource, &self.file, &self.options)
             == (instance, resource, file, options)
     }
 
     fn render(&self) -> String {
-        let Record { instance, resource, file, options, stand_alone, written } = self;
+        let Record { instance, resource, file, options, kept, written } = self;
         let mut text = format!(
             "{FORM}\ninstance={instance}\nresource={resource}\ndrbdconf={}\nscores={}\n\
-             peer_primary={}\npromoted_max={}\nstand_alone={}\n",
+             peer_primary={}\npromoted_max={}\nstand_alone={}\n\
+             stacked={}\nlink={}\n",
             file.display(),
             options.scores,
             word(options.peer_primary),
             options.promoted_max,
-            stand_alone.join(" "),
+            // A peer without a name is called "peer 1".
+            kept.stand_alone.join("\t"),
+            if kept.is_stacked { "yes" } else { "no" },
+            if kept.link == Link::Made { "made" } else { "unmade" },
         );
         if let Some(Written { score, mark }) = written {
             let value = match score {
@@ -182,8 +207,22 @@ impl Record {
         let word_of = next("peer_primary")?;
         let peer_primary = RULES.into_iter().find(|rule| word(*rule) == word_of)?;
         let promoted_max = next("promoted_max")?.parse().ok()?;
-        let stand_alone =
-            next("stand_alone")?.split_ascii_whitespace().map(str::to_owned).collect();
+        let stand_alone = next("stand_alone")?
+            .split('\t')
+            .filter(|peer| !peer.is_empty())
+            .map(str::to_owned)
+            .collect();
+        let is_stacked = match next("stacked")? {
+            "yes" => true,
+            "no" => false,
+            _ => return None,
+        };
+        let link = match next("link")? {
+            "made" => Link::Made,
+            "unmade" => Link::Unmade,
+            _ => return None,
+        };
+        let kept = Kept { stand_alone, is_stacked, link };
         let written = match next("score") {
             None => None,
             Some(value) => {
@@ -199,7 +238,7 @@ impl Record {
         };
         let options = Options { scores, peer_primary, promoted_max };
         let is_whole = lines.next().is_none() && !instance.is_empty() && !resource.is_empty();
-        is_whole.then_some(Record { instance, resource, file, options, stand_alone, written })
+        is_whole.then_some(Record { instance, resource, file, options, kept, written })
     }
 }
 

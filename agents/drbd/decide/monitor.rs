@@ -51,7 +51,7 @@ fn upkeep(
     let resource = &config.resource;
     if let Some(facts) = facts {
         let peers = quarrels(config, facts);
-        if peers != seen.remembered.stand_alone {
+        if peers != seen.remembered.kept.stand_alone {
             let resource = resource.clone();
             let step = aside(Step::ReportStandAlone { resource, peers }, progress);
             if step.is_some() {

@@ -27,7 +27,7 @@ pub(super) fn notify(
     let facts = seen.kernel.running();
     match (notification.when, notification.operation) {
         (When::Pre | When::Post, Action::Start) => {
-            let reconnect = facts.and_then(|facts| connect(config, facts, progress));
+            let reconnect = facts.and_then(|facts| connect(config, facts, seen, progress));
             reconnect.unwrap_or_else(|| match notification.when {
                 When::Pre => Next::success(),
                 When::Post => scored(config, progress, Next::success()),
@@ -42,8 +42,14 @@ pub(super) fn notify(
 }
 
 /// A peer that starts may have another address than this connection was made for.
-fn connect(config: &Config, facts: &Facts, progress: &Progress<Step>) -> Option<Next<Step>> {
-    if config.connect_only_after_promote || facts.stand_alone().next().is_some() {
+fn connect(
+    config: &Config,
+    facts: &Facts,
+    seen: &Observation,
+    progress: &Progress<Step>,
+) -> Option<Next<Step>> {
+    // What was tried here and came to nothing is not tried twice.
+    if config.connect_only_after_promote || seen.has_refused(facts) {
         return None;
     }
     let peer = super::start::floating_peer(config, facts);

@@ -19,7 +19,7 @@ pub(super) fn reload(config: &Config, seen: &Observation, progress: &Progress<St
         return Next::fail(ExitCode::Generic, format!("Resource {resource} is not up"));
     };
     let is_apart = config.connect_only_after_promote && !facts.is_primary();
-    let step = if is_apart || facts.stand_alone().next().is_some() {
+    let step = if is_apart || seen.has_refused(facts) {
         Step::AdjustDisks(resource.clone())
     } else {
         let peer = super::start::floating_peer(config, facts);

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use duet_drbd::{Disk, Generation};
+use duet_drbd::{Connection, Disk, Generation};
 use duet_ocf::{ExitCode, Next, Progress};
 
 use crate::{
@@ -14,6 +14,7 @@ use crate::{
     },
     facts::{Facts, Kernel, Peer, Volume},
     observe::{Configuration, Observation},
+    record::Link,
 };
 
 /// How often something that must succeed is tried.
@@ -110,9 +111,9 @@ fn bring_up(
         let until = "the disks to be attached";
         return tries(Step::Attach(resource.clone()), is_attach, until, progress);
     }
-    let is_refused = !is_fresh && facts.stand_alone().next().is_some();
+    let is_refused = !is_fresh && seen.has_refused(facts);
     if !config.connect_only_after_promote && !is_refused {
-        if let Some(step) = connect(config, facts, progress) {
+        if let Some(step) = connect(config, facts, seen, progress) {
             return step;
         }
     }
@@ -125,7 +126,12 @@ fn lacks_disk(volume: &Volume) -> bool {
 
 /// The promoted peer first, since it has the data; then all; and a while for them to answer. What comes of it does not
 /// matter to the start.
-fn connect(config: &Config, facts: &Facts, progress: &Progress<Step>) -> Option<Next<Step>> {
+fn connect(
+    config: &Config,
+    facts: &Facts,
+    seen: &Observation,
+    progress: &Progress<Step>,
+) -> Option<Next<Step>> {
     let resource = config.resource.clone();
     let is_9 = facts.version.generation() == Generation::V9;
     let patience = config.connect_patience;
@@ -142,11 +148,12 @@ fn connect(config: &Config, facts: &Facts, progress: &Progress<Step>) -> Option<
         }
     }
     // Whoever is StandAlone once connecting was tried has been refused, and "all" would connect that one again.
-    let is_refused = progress.tried(is_connect) && facts.stand_alone().next().is_some();
+    let is_refused = progress.tried(is_connect) && seen.has_refused(facts);
     let all = Step::Connect { resource, peer: floating_peer(config, facts) };
     if progress.tried(|step| *step == all) || !is_refused {
         let step = aside(all.clone(), progress);
-        return step.or_else(|| awaited(patience, facts, &all, |_| true, progress));
+        let step = step.or_else(|| awaited(patience, facts, &all, |_| true, progress));
+        return step.or_else(|| again(patience, facts, all, seen, progress));
     }
     let others = others(config, facts);
     let one = |peer: &String| Step::Connect {
@@ -174,6 +181,27 @@ fn others(config: &Config, facts: &Facts) -> Vec<String> {
         }
     }
     others
+}
+
+/// Once more where connecting has failed, as while the address is not there yet.
+fn again(
+    patience: Duration,
+    facts: &Facts,
+    all: Step,
+    seen: &Observation,
+    progress: &Progress<Step>,
+) -> Option<Next<Step>> {
+    let first = progress.applied.iter().find(|tried| tried.step == all)?;
+    let is_over = progress.elapsed.saturating_sub(first.at) >= patience;
+    let is_alone = facts.peers.iter().all(|peer| peer.connection == Connection::StandAlone);
+    if seen.link != Some(Link::Unmade) || seen.has_refused(facts) || !is_alone || is_over {
+        return None;
+    }
+    match progress.since(|step| *step == all) {
+        _ if progress.remaining.is_zero() => None,
+        Some(ago) if ago < PAUSE => Some(Next::wait(PAUSE, "the connection to be possible")),
+        Some(_) | None => Some(Next::Do(all)),
+    }
 }
 
 /// A pause while one of these peers is not connected, may still come, and there is patience.

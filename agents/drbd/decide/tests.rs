@@ -12,6 +12,7 @@ use crate::{
     config::Options,
     facts::{Peer, PeerDisk, Volume},
     observe::{Access, Configuration, Configured, Remembered, Roles},
+    record::Kept,
     score::{Elsewhere, PeerPrimary, Score, Scores},
 };
 use duet_drbd::{Connection, Disk, Role, Suspended, Version};
@@ -100,6 +101,7 @@ fn seen(kernel: Kernel) -> Observation {
         openers: Vec::new(),
         access: Access::NotDenied,
         roles: Roles::Alike,
+        link: None,
         remembered: Remembered::default(),
     }
 }

@@ -18,7 +18,11 @@ fn record() -> Record {
             peer_primary: PeerPrimary::RemoveUnexpected,
             promoted_max: 1,
         },
-        stand_alone: vec!["node2".into(), "node3".into()],
+        kept: Kept {
+            stand_alone: vec!["node2".into(), "peer 0".into()],
+            is_stacked: true,
+            link: Link::Unmade,
+        },
         written: Some(Written { score: Score::Set(1000), mark: mark(7, 100) }),
     }
 }
@@ -55,9 +59,11 @@ fn half_a_record_is_nothing() {
         assert_eq!(Record::parse(&whole[..length]), None, "{length}");
     }
     assert!(Record::parse(&whole).is_some());
-    assert_eq!(Record::parse(&whole.replace("record 1", "record 2")), None);
+    assert_eq!(Record::parse(&whole.replace("record 2", "record 1")), None);
     assert_eq!(Record::parse(&whole.replace("score=1000", "score=many")), None);
     assert_eq!(Record::parse(&whole.replace("unexpected", "perhaps")), None);
+    assert_eq!(Record::parse(&whole.replace("link=unmade", "link=perhaps")), None);
+    assert_eq!(Record::parse(&whole.replace("stacked=yes", "stacked=perhaps")), None);
 }
 
 #[test]
@@ -82,7 +88,7 @@ fn other_options_are_another_score() {
         record().is_of(&other)
     };
     assert!(other(|record| record.written = None));
-    assert!(other(|record| record.stand_alone.clear()));
+    assert!(other(|record| record.kept.stand_alone.clear()));
     assert!(!other(|record| record.instance.push('2')));
     assert!(!other(|record| record.resource.push('2')));
     assert!(!other(|record| record.file.push("2")));

@@ -287,3 +287,63 @@ fn a_promotion_does_not_wait_for_pacemaker_before_it_is_tried_nor_long_after() {
     let ran = stage.run_with("promote", &[early]);
     assert!(ran.code == 0 && ran.took < Duration::from_secs(9), "{ran:?}");
 }
+
+#[test]
+fn a_connection_that_could_not_be_made_at_first_is_made_when_a_peer_starts() {
+    let notify = [
+        ("CRM_meta_notify_type", "post"),
+        ("CRM_meta_notify_operation", "start"),
+        ("CRM_meta_notify_start_uname", "node2"),
+    ];
+    for version in [V8, V9] {
+        let Some(stage) = Stage::new(version) else { return };
+        // The address of the replication network is not there yet: the peer is made, and connecting fails.
+        let before = "case \" $* \" in *--skip-net*) o=attach;; *) o=refuse; CODE=0;; esac";
+        stage.tools.on("drbdadm", "adjust", &stage.ordering(before, "$o"));
+        let fails = Answer::fails(10, "Can not assign requested address\n");
+        match version {
+            V8 => stage.tools.answer("drbdadm", "adjust", fails),
+            _ => stage.tools.answers("drbdadm", "adjust", [Answer::success(), fails]),
+        }
+        assert_eq!(stage.run("start").code, 0);
+        let adjusts = |stage: &Stage| {
+            let calls = stage.drbdadm();
+            calls.iter().filter(|call| call.ends_with("adjust r0")).count()
+        };
+        let first = adjusts(&stage);
+        assert!(first >= 1, "{first}");
+        assert!(stage.recurring().stderr.contains("StandAlone towards"));
+        stage.tools.forget();
+        stage.tools.answer("drbdadm", "adjust", Answer::success());
+        assert_eq!(stage.run_with("notify", &notify).code, 0);
+        let expected = if version == V8 { "--peer node2 adjust r0" } else { "adjust r0" };
+        assert_eq!(stage.drbdadm(), [expected]);
+        // Now it was reached, and has refused: that is left alone.
+        stage.tools.forget();
+        assert_eq!(stage.run_with("notify", &notify).code, 0);
+        assert_eq!(stage.drbdadm(), [""; 0]);
+    }
+}
+
+#[test]
+fn what_was_started_stacked_is_called_so_ever_after() {
+    let Some(stage) = Stage::new(V8) else { return };
+    let not_here = Answer::fails(1, "'r0' not defined in your config (for this host).\n");
+    stage.tools.answer("drbdadm", "sh-dev", not_here);
+    stage.tools.answer("drbdadm", "stacked", Answer::prints("/dev/drbd0\n"));
+    for (word, order) in [("new-resource", "new-resource"), ("attach", "attach")] {
+        stage.does("drbdadm", word, order);
+    }
+    let script = "case \" $* \" in *new-resource*) o=new-resource;; *new-minor*) o=new-minor;; \
+         *attach*) o=attach;; *adjust*) o=connect;; *primary*) o=primary;; *) exit 0;; esac";
+    stage.tools.on("drbdadm", "stacked", &stage.ordering(script, "$o"));
+    let ran = stage.run("start");
+    assert_eq!(ran.code, 0, "{ran:?}");
+    for action in ["promote", "reload-agent", "demote"] {
+        stage.tools.forget();
+        let ran = stage.run(action);
+        let calls = stage.drbdadm();
+        assert!(!calls.is_empty(), "{ran:?}");
+        assert!(calls.iter().all(|call| call.starts_with("--stacked ")), "{action}: {calls:?}");
+    }
+}

@@ -165,7 +165,7 @@ impl Stage {
             resource: resource.to_owned(),
             file: "/etc/drbd.conf".into(),
             options,
-            stand_alone: Vec::new(),
+            kept: drbd_agent::record::Kept::default(),
             written: None,
         };
         record.write(&self.memory().join(format!("drbd-{instance}.record"))).unwrap();

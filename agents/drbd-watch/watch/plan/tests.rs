@@ -30,7 +30,7 @@ fn record(resource: &str, written: Option<Mark>) -> Record {
         resource: resource.to_owned(),
         file: "/etc/drbd.conf".into(),
         options,
-        stand_alone: Vec::new(),
+        kept: drbd_agent::record::Kept::default(),
         written: written.map(|mark| Written { score: Score::Set(1000), mark }),
     }
 }

@@ -12,7 +12,10 @@ fn settled(facts: Facts, score: Score) -> Observation {
     let remembered = Remembered {
         score: Some(score),
         has_options: true,
-        stand_alone: facts.stand_alone().map(ToString::to_string).collect(),
+        kept: Kept {
+            stand_alone: facts.stand_alone().map(ToString::to_string).collect(),
+            ..Kept::default()
+        },
     };
     Observation { remembered, ..known(facts) }
 }
@@ -101,12 +104,12 @@ fn situation_20_a_disk_that_is_being_attached_writes_nothing() {
 fn a_split_brain_is_reported_once_and_touched_never() {
     let mut seen = settled(split(Role::Primary), Score::Set(10_000));
     assert_eq!(code(&monitor(&seen, &at(0, 9))), Some(ExitCode::RunningPromoted));
-    seen.remembered.stand_alone = Vec::new();
+    seen.remembered.kept.stand_alone = Vec::new();
     let report = Step::ReportStandAlone { resource: r0(), peers: vec!["node2".into()] };
     assert_eq!(monitor(&seen, &at(0, 9)), Next::Do(report));
     // And that it is over.
     let mut seen = settled(well(Role::Primary), Score::Set(10_000));
-    seen.remembered.stand_alone = vec!["node2".into()];
+    seen.remembered.kept.stand_alone = vec!["node2".into()];
     let report = Step::ReportStandAlone { resource: r0(), peers: Vec::new() };
     assert_eq!(monitor(&seen, &at(0, 9)), Next::Do(report));
 }
@@ -115,7 +118,7 @@ fn a_split_brain_is_reported_once_and_touched_never() {
 fn without_connections_on_purpose_there_is_nothing_to_report() {
     let config = Config { connect_only_after_promote: true, ..config() };
     let mut seen = settled(split(Role::Secondary), Score::Set(1000));
-    seen.remembered.stand_alone = Vec::new();
+    seen.remembered.kept.stand_alone = Vec::new();
     let next = decide_by(&config, Action::Monitor, &seen, &at(0, 19));
     assert_eq!(code(&next), Some(ExitCode::Ok));
 }

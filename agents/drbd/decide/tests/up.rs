@@ -1,6 +1,7 @@
 //! Start.
 
 use super::*;
+use crate::record::Link;
 use std::path::PathBuf;
 
 fn start(seen: &Observation, progress: &Progress<Step>) -> Next<Step> {
@@ -228,4 +229,28 @@ fn a_leftover_of_8_4_is_attached_and_connected() {
     let peers = vec![peer(Connection::StandAlone, Role::Unknown, Disk::DUnknown)];
     let seen = known(Facts { version: V8, peers, ..well(Role::Secondary) });
     assert_eq!(start(&seen, &attached), Next::Do(connect_all()));
+}
+
+#[test]
+fn a_connection_that_could_not_be_made_is_tried_again_and_one_that_was_refused_is_not() {
+    let failed = after(created(), connect_all(), 2, Some("drbdadm exited with 10"));
+    let unmade = Observation { link: Some(Link::Unmade), ..known(split(Role::Secondary)) };
+    assert!(is_wait(&start(&unmade, &failed)));
+    let later = Progress { elapsed: Duration::from_secs(4), ..failed };
+    assert_eq!(start(&unmade, &later), Next::Do(connect_all()));
+    let refused = Observation { link: Some(Link::Made), ..unmade.clone() };
+    assert_eq!(start(&refused, &later), Next::Do(score()));
+    // Of two it cannot be told which was refused.
+    let mut facts = split(Role::Secondary);
+    facts.peers.push(Peer { id: 2, ..facts.peers[0].clone() });
+    let two = Observation { link: Some(Link::Unmade), ..known(facts) };
+    assert_eq!(start(&two, &later), Next::Do(score()));
+    // No longer than connections are waited for, and a later start goes on where this one ended.
+    let over = Progress { elapsed: Duration::from_secs(8), ..later };
+    assert_eq!(start(&unmade, &over), Next::Do(score()));
+    let kept = Kept { link: Link::Unmade, ..Kept::default() };
+    let remembered = Remembered { kept, ..Remembered::default() };
+    let next = Observation { remembered, ..known(split(Role::Secondary)) };
+    assert_eq!(start(&next, &at(0, 200)), Next::Do(connect_all()));
+    assert_eq!(decide(Action::ReloadAgent, &next, &at(0, 28)), Next::Do(connect_all()));
 }
