@@ -1,7 +1,7 @@
 //! Whether the daemon is there, and how it is. Invariant: reads only; "there is none" is said only after the process table was read
 //! as a whole, or the process that its state names was seen to be gone and no other is its.
 
-use std::time::Duration;
+use std::{io, os::unix::fs::MetadataExt, path::Path, time::Duration};
 
 use duet_host::{
     Error, clock,
@@ -80,8 +80,20 @@ pub(crate) fn look(config: &Config) -> Observation {
 
 fn daemon(config: &Config, state: Option<&State>, table: &Table) -> Result<Daemon, Error> {
     let file = &config.duty.state;
-    let is_ours =
-        |seen: &Seen| is_daemon_of(file, &seen.arguments) && !is_elsewhere(seen.process.pid);
+    let mut unclear = None;
+    let mut is_ours = |seen: &Seen| {
+        is_daemon_of(file, &seen.arguments)
+            && match is_here(seen.process.pid, file) {
+                Ok(is_here) => is_here,
+                // One that has ended meanwhile is nobody's.
+                Err(_) if matches!(table.is_there(seen.process), Ok(false)) => false,
+                Err(error) => {
+                    let pid = seen.process.pid;
+                    unclear = Some(format!("whose process {pid} is cannot be read: {error}"));
+                    false
+                }
+            }
+    };
     let named = match state {
         Some(state) => table
             .see(state.process.pid)?
@@ -93,7 +105,9 @@ fn daemon(config: &Config, state: Option<&State>, table: &Table) -> Result<Daemo
         Some(seen) => Some(seen),
         None => table.find(is_ours)?,
     };
-    let Some(seen) = seen else { return Ok(Daemon::Absent) };
+    let Some(seen) = seen else {
+        return Ok(unclear.map_or(Daemon::Absent, Daemon::Unclear));
+    };
     let says = match state.filter(|state| state.process == seen.process) {
         None => Says::Nothing,
         Some(state) => Says::This {
@@ -109,11 +123,28 @@ fn daemon(config: &Config, state: Option<&State>, table: &Table) -> Result<Daemo
     Ok(Daemon::Present { process: seen.process, duty, says })
 }
 
-/// Whether it is known to be a process of another pid namespace: that of a container, which may be a node of another cluster.
-fn is_elsewhere(pid: u32) -> bool {
-    let space = |of: &str| std::fs::read_link(format!("/proc/{of}/ns/pid")).ok();
-    match (space("self"), space(&pid.to_string())) {
-        (Some(own), Some(other)) => own != other,
-        (None, _) | (_, None) => false,
+/// Whether it is a process of this system, and not of a container that is below it, which may be a node of another cluster: it is in the
+/// same pid namespace, and by the file's name it means the same file. For that it need not be in the same mount namespace: a
+/// service with a /tmp of its own is not.
+fn is_here(pid: u32, file: &Path) -> io::Result<bool> {
+    let is_same = |space: &str| {
+        let of = |whose: &str| std::fs::read_link(format!("/proc/{whose}/ns/{space}"));
+        Ok::<_, io::Error>(of("self")? == of(&pid.to_string())?)
+    };
+    if !is_same("pid")? {
+        return Ok(false);
     }
+    if is_same("mnt")? {
+        return Ok(true);
+    }
+    let Some(directory) = file.parent() else { return Ok(true) };
+    let place = |path: &Path| match std::fs::metadata(path) {
+        Ok(found) => Ok(Some((found.dev(), found.ino()))),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    };
+    let theirs = directory.strip_prefix("/").unwrap_or(directory);
+    let theirs = place(&Path::new(&format!("/proc/{pid}/root")).join(theirs))?;
+    // Where there is no such directory there is no such file.
+    Ok(theirs.is_some() && theirs == place(directory)?)
 }

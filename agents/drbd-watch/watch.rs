@@ -2,6 +2,7 @@
 //! waits for anything but the next event or sign of life, and what it decides is decided in plan.rs and attribute.rs.
 
 mod cib;
+mod hear;
 mod plan;
 mod source;
 mod work;
@@ -24,7 +25,7 @@ use crate::{
     state::{BEAT, Following, Late, State},
     watch::{
         plan::{Blind, Plan, World},
-        source::{Deaf, Source, Told},
+        source::{Deaf, Source},
         work::{Desk, Finished, Report, Work},
     },
 };
@@ -33,12 +34,8 @@ use crate::{
 const QUIET: Duration = Duration::from_millis(10);
 /// ... but not later than this after what was told first.
 const LATEST: Duration = Duration::from_millis(40);
-/// Between the first tries to listen, doubled each time.
-const SHORTEST_PAUSE: Duration = Duration::from_millis(50);
-/// And at most.
-const LONGEST_PAUSE: Duration = Duration::from_secs(5);
-/// So many times a module that cannot be understood is tried before drbdsetup is: one that is being loaded or unloaded looks alike.
-const TRIES: u32 = 4;
+/// Not listening is worth a failure when it has lasted so long.
+const DEAF: Duration = Duration::from_secs(3);
 /// How many attributes are written at the same time.
 const ATTRIBUTES_AT_ONCE: usize = 4;
 
@@ -53,10 +50,18 @@ struct Watch {
     source: Option<Source>,
     /// Why there is none, or was none before this one.
     deaf: Deaf,
-    /// How often listening was begun since the last sign of life during which it went on.
-    tries: u32,
-    /// When it is to be tried again.
+    /// How often in a row listening could not be begun, or ended before anything was known.
+    failures: u32,
+    /// How often it could not, or did not go on, for reasons of language, since the last sign of life during which it went on.
+    misread: u32,
+    /// Whether the log was told since then that it did not go on; and whether it knows all there is to tell of that.
+    has_broken: bool,
+    is_told: bool,
+    /// When it was tried last, and when it is to be tried again.
+    tried_at: Duration,
     try_at: Duration,
+    /// Since when nothing is known; none while something is.
+    deaf_since: Option<Duration>,
     /// When was told, first and last, what is not decided yet.
     told: Option<(Duration, Duration)>,
     /// Whether listening began anew with that.
@@ -112,8 +117,13 @@ fn run(duty: Duty, log: &Arc<Log>) -> String {
         board,
         source: None,
         deaf: Deaf { why: String::new(), is_of_language: false },
-        tries: 0,
+        failures: 0,
+        misread: 0,
+        has_broken: false,
+        is_told: false,
+        tried_at: Duration::ZERO,
         try_at: Duration::ZERO,
+        deaf_since: Some(clock::now()),
         told: None,
         is_anew: false,
         next_beat: clock::now() + BEAT,
@@ -150,49 +160,6 @@ impl Watch {
         self.hear(told);
     }
 
-    fn hear(&mut self, told: Option<Told>) {
-        match told {
-            None | Some(Told::Nothing) => {}
-            Some(Told::Something) => {
-                let now = clock::now();
-                let first = self.told.map_or(now, |(first, _)| first);
-                self.told = Some((first, now));
-            }
-            Some(Told::Over(deaf)) => {
-                self.log.line(Level::Info, &format!("Listening begins anew: {}", deaf.why));
-                self.source = None;
-                self.told = None;
-                self.plan.lost();
-                self.deaf = deaf;
-                self.try_at = clock::now() + pause(self.tries);
-            }
-        }
-    }
-
-    fn open(&mut self) {
-        let is_foreign = self.deaf.is_of_language && self.tries >= TRIES;
-        let opened = if is_foreign { Source::open_events2() } else { Source::open() };
-        let now = clock::now();
-        match opened {
-            Ok(source) => {
-                let (following, summary) = (source.following(), source::summary(&source.world));
-                self.log.line(Level::Info, &format!("Follows {following} ({summary})"));
-                self.told = Some((now, now));
-                self.is_anew = true;
-                self.source = Some(source);
-            }
-            Err(deaf) => {
-                if deaf.why != self.deaf.why {
-                    self.log.line(Level::Warning, &format!("Cannot follow DRBD: {}", deaf.why));
-                }
-                self.deaf = deaf;
-                self.try_at = now + pause(self.tries);
-            }
-        }
-        // Not back to none before a sign of life: what breaks at once each time must not be tried all the time.
-        self.tries += 1;
-    }
-
     /// What was told is whole: whose score does it concern?
     fn consider(&mut self) {
         self.told = None;
@@ -217,8 +184,9 @@ impl Watch {
         self.next_beat = now + BEAT;
         let told = self.source.as_ref().map(Source::check);
         if self.source.is_some() {
-            self.tries = 0;
+            self.misread = 0;
         }
+        (self.has_broken, self.is_told) = (false, false);
         self.hear(told);
         let mark = Mark::now();
         let is_same = |old: &Mark| {
@@ -302,13 +270,22 @@ impl Watch {
 
     /// Writes down how it is, where that has changed or it is time for a sign of life.
     fn say(&mut self) {
-        match &self.source {
-            Some(source) => self.following = source.following(),
-            // It may be over in a moment, and is not worth a failure before it has lasted.
-            None if self.tries < TRIES => {}
-            None => self.following = Following::Nothing(self.deaf.why.clone()),
-        }
         let now = clock::now();
+        let heard = self.source.as_ref().map(Source::following);
+        match heard {
+            Some(Following::Nothing(_)) | None => {
+                let since = *self.deaf_since.get_or_insert(now);
+                // It may be over in a moment, and is not worth a failure before it has lasted.
+                if now.saturating_sub(since) >= DEAF {
+                    let nothing = || Following::Nothing(self.deaf.why.clone());
+                    self.following = heard.unwrap_or_else(nothing);
+                }
+            }
+            Some(following) => {
+                self.deaf_since = None;
+                self.following = following;
+            }
+        }
         // What takes a moment is not worth a line.
         let blind = self.plan.blindest().filter(|blind| now.saturating_sub(blind.since) >= BEAT);
         let saying = (self.following.clone(), blind);
@@ -339,6 +316,7 @@ impl Watch {
             Some(self.next_beat),
             self.source.is_none().then_some(self.try_at),
             self.told.map(settled),
+            self.deaf_since.map(|since| since + DEAF).filter(|due| *due > clock::now()),
             self.plan.next_due(world),
         ];
         let next = dues.into_iter().flatten().min().unwrap_or(self.next_beat);
@@ -357,12 +335,4 @@ impl Watch {
 /// When what was told, first and last, is decided.
 fn settled((first, last): (Duration, Duration)) -> Duration {
     last.saturating_add(QUIET).min(first.saturating_add(LATEST))
-}
-
-/// How long to wait after so many tries; not at all for the first.
-fn pause(tries: u32) -> Duration {
-    match tries {
-        0 => Duration::ZERO,
-        tries => SHORTEST_PAUSE.saturating_mul(1 << (tries - 1).min(10)).min(LONGEST_PAUSE),
-    }
 }

@@ -8,9 +8,12 @@ use std::time::{Duration, Instant};
 
 use drbd_agent::record::Record;
 use duet_drbd::{Change, Disk, Object, Resource, Role, Verb};
-use duet_fake_tools::Answer;
+use duet_fake_tools::{Answer, Asked};
 use duet_host::{Lock, clock};
 use stage::{Stage, V9, alone, resource, well};
+
+/// The group that is listened to.
+const EVENTS: u32 = 9;
 
 fn set(stage: &Stage, resource: Resource) {
     stage.kernel.change(|view| {
@@ -155,6 +158,21 @@ fn a_lost_stream_is_regained_and_what_happened_meanwhile_counts() {
     println!("a stream was regained after {took:?}");
     assert!(took < Duration::from_secs(2), "{took:?}");
     assert_eq!(stage.run("monitor").code, 0);
+}
+
+#[test]
+fn streams_that_are_lost_again_and_again_are_no_failure() {
+    let Some(stage) = settled() else { return };
+    for round in 0..8 {
+        let listens = |stage: &Stage| stage.kernel.asked().contains(&Asked::Join(EVENTS));
+        stage.kernel.module().asked.clear();
+        stage.kernel.drop_streams();
+        stage.until("listening anew", listens);
+        assert_eq!(stage.run("monitor").code, 0, "{round}");
+    }
+    set(&stage, alone());
+    stage.until("the score", |stage| stage.scores() == ["1000"]);
+    assert!(stage.log().matches("Listening begins anew").count() < 8, "{}", stage.log());
 }
 
 #[test]

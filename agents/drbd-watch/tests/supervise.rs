@@ -4,7 +4,7 @@
 
 mod stage;
 
-use std::time::Duration;
+use std::{path::Path, process::Command, time::Duration};
 
 use nix::sys::signal::Signal;
 use stage::Stage;
@@ -106,16 +106,43 @@ fn a_daemon_whose_looks_come_to_nothing_fails_the_monitor_and_not_for_a_while() 
 fn a_daemon_in_a_container_is_not_this_nodes() {
     let Some(stage) = Stage::managed() else { return };
     stage.start();
-    // The same command line and the same file, seen from outside of the namespace.
-    let outside = std::process::Command::new(env!("CARGO_BIN_EXE_drbd-watch"))
-        .arg("monitor")
-        .env_clear()
-        .env("OCF_RESOURCE_INSTANCE", "p_watch")
-        .env("HA_RSCTMP", stage.memory())
-        .output()
-        .unwrap();
-    assert_eq!(outside.status.code(), Some(7), "{outside:?}");
-    assert_eq!(stage.run("monitor").code, 0);
+    let daemon = stage.daemon();
+    let agent = env!("CARGO_BIN_EXE_drbd-watch");
+    for (action, code) in [("monitor", 7), ("stop", 0), ("monitor", 7)] {
+        // The same command line and the same file, seen from outside of the namespace.
+        let mut outside = Command::new(agent);
+        outside.arg(action).env_clear();
+        outside.env("OCF_RESOURCE_INSTANCE", "p_watch").env("HA_RSCTMP", stage.memory());
+        let output = outside.output().unwrap();
+        assert_eq!(output.status.code(), Some(code), "{action}: {output:?}");
+        assert_eq!(stage.daemon(), daemon, "{action}");
+    }
+    // The stop outside took the state for a leftover; the next sign of life writes it anew.
+    assert_eq!(stage.run_with("monitor", &[("CRM_meta_timeout", "30000")]).code, 0);
+}
+
+/// All processes are to be seen, and the directory of that name is another one.
+#[test]
+fn a_daemon_with_another_directory_is_not_this_nodes_and_with_the_same_it_is() {
+    let Some(stage) = Stage::managed() else { return };
+    stage.start();
+    let daemon = stage.daemon();
+    let script = |prepare: &str, action: &str| {
+        let mut inside = stage.command(Path::new("unshare"));
+        inside.args(["--mount", "--propagation", "private", "sh", "-ec"]);
+        inside.arg(format!("{prepare}; exec \"$0\" {action}"));
+        inside.arg(env!("CARGO_BIN_EXE_drbd-watch"));
+        inside.output().unwrap().status.code()
+    };
+    let other = format!("mount -t tmpfs tmpfs {}", stage.memory().display());
+    for (prepare, action, code) in
+        [(other.as_str(), "monitor", 7), (&other, "stop", 0), (":", "monitor", 0)]
+    {
+        assert_eq!(script(prepare, action), Some(code), "{prepare} {action}");
+        assert_eq!(stage.daemon(), daemon, "{prepare} {action}");
+    }
+    assert_eq!(script(":", "stop"), Some(0));
+    assert_eq!(stage.daemon(), None);
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Whose score is to be looked at again, and when. Invariant: pure; a change of a resource's facts is looked at after it was told,
 //! also if that was while an earlier look was under way; what could not be done is tried again at a sign of life and not before;
-//! nothing is concluded from not knowing.
+//! nothing is concluded from not knowing; a better score, but never a worse one, waits until the one before it has stood for a moment.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -12,11 +12,14 @@ use drbd_agent::{
     facts::Kernel,
     promotion::Done,
     record::{Mark, Record, Written},
+    score::{Elsewhere, Score, promotion_score},
 };
 use duet_drbd::{Version, View};
 
 /// How many are at it at the same time.
 const AT_ONCE: usize = 4;
+/// How long a score stands before a better one is written: each makes the cluster compute anew, and abort what it is about to do.
+const STANDS: Duration = Duration::from_secs(1);
 /// How long after somebody else was found at it.
 const HOLDER_PAUSE: Duration = Duration::from_secs(1);
 
@@ -49,6 +52,11 @@ struct Subject {
     instance: String,
     /// As they were told last; none before the first time.
     facts: Option<Kernel>,
+    /// What score is to be expected from them; the look may know better.
+    expected: Option<Score>,
+    /// The score that the cluster has, if that is known, and when this daemon wrote one last.
+    placed: Option<Score>,
+    wrote_at: Option<Duration>,
     /// Whether it is to be looked at, and from when on.
     due: Option<Duration>,
     /// Whether somebody is at it.
@@ -106,6 +114,10 @@ impl Plan {
             else {
                 continue;
             };
+            if !subject.is_busy {
+                subject.placed = record.written.as_ref().map(|written| written.score);
+            }
+            subject.expected = Some(promotion_score(&facts, &record.options, Elsewhere::NotKnown));
             if subject.facts.as_ref() != Some(&facts) {
                 subject.facts = Some(facts);
                 subject.due = Some(now);
@@ -147,7 +159,7 @@ impl Plan {
         let mut free = AT_ONCE.saturating_sub(busy);
         let mut started = Vec::new();
         for (path, subject) in &mut self.subjects {
-            let is_due = subject.due.is_some_and(|due| due <= now) && !subject.is_busy;
+            let is_due = subject.when().is_some_and(|due| due <= now) && !subject.is_busy;
             if is_due && free > 0 {
                 free -= 1;
                 *subject = Subject {
@@ -176,7 +188,10 @@ impl Plan {
             }
         }
         match came {
-            Came::To(Done::Wrote(_) | Done::InPlace(_)) => {}
+            Came::To(Done::Wrote(score)) => {
+                (subject.placed, subject.wrote_at) = (Some(*score), Some(now));
+            }
+            Came::To(Done::InPlace(score)) => subject.placed = Some(*score),
             // Whoever has the lock may have looked before what was told.
             Came::To(Done::LeftToHolder) => {
                 let again = now.saturating_add(HOLDER_PAUSE);
@@ -196,7 +211,7 @@ impl Plan {
             return None;
         }
         let waiting = self.subjects.values().filter(|subject| !subject.is_busy);
-        waiting.filter_map(|subject| subject.due).min()
+        waiting.filter_map(Subject::when).min()
     }
 
     /// Whoever nothing was seen of for longest, though somebody looks.
@@ -215,6 +230,22 @@ impl Plan {
         for (path, record) in records {
             let subject = self.subjects.entry(path.clone()).or_default();
             subject.instance.clone_from(&record.instance);
+        }
+    }
+}
+
+impl Subject {
+    /// When to look at it.
+    fn when(&self) -> Option<Duration> {
+        let due = self.due?;
+        let may_be_worse = match (self.expected, self.placed) {
+            (Some(Score::Set(new)), Some(Score::Set(old))) => new < old,
+            (Some(Score::Set(_) | Score::Remove), Some(Score::Remove)) => false,
+            (Some(Score::Remove | Score::Leave) | None, _) | (_, None | Some(Score::Leave)) => true,
+        };
+        match self.wrote_at {
+            Some(wrote_at) if !may_be_worse => Some(due.max(wrote_at.saturating_add(STANDS))),
+            Some(_) | None => Some(due),
         }
     }
 }

@@ -14,6 +14,8 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const PAUSE: Duration = Duration::from_millis(1);
 /// Between two changes, so that each is one of its own.
 const QUIET: Duration = Duration::from_millis(300);
+/// And before a better score: the one before it has stood for a second.
+const STOOD: Duration = Duration::from_millis(1200);
 
 const RESOURCE: &str = "r1";
 /// Of a Secondary that sees its peer, and of one that does not.
@@ -35,8 +37,8 @@ pub(crate) fn watch(plan: &Watching) -> Result<Watched> {
     let mut delays_ms = Vec::new();
     // The first change finds a watcher that may only be beginning to listen.
     for round in 0..=plan.rounds {
-        for (is_seen, score) in [(false, UNSEEN), (true, SEEN)] {
-            std::thread::sleep(QUIET);
+        for (is_seen, score, quiet) in [(false, UNSEEN, QUIET), (true, SEEN, STOOD)] {
+            std::thread::sleep(quiet);
             let began = Instant::now();
             kernel.change(|view| see(view, is_seen));
             on_record(records, score)?;

@@ -79,7 +79,7 @@ fn a_change_is_looked_at_and_the_same_again_is_not() {
 fn what_changes_while_somebody_is_at_it_is_looked_at_afterwards() {
     let (good, bad) = (world(Disk::UpToDate, false), world(Disk::Outdated, false));
     let all = [
-        Came::To(Done::Wrote(Score::Set(1000))),
+        Came::To(Done::Wrote(Score::Set(10))),
         Came::To(Done::InPlace(Score::Remove)),
         Came::To(Done::Left(None)),
         Came::To(Done::Left(Some("why".to_owned()))),
@@ -94,7 +94,13 @@ fn what_changes_while_somebody_is_at_it_is_looked_at_afterwards() {
         plan.told(&records(), &good, at(4));
         assert!(!is_due(&mut plan, &good, at(4)), "one at a time");
         plan.came(path(), &came, at(5));
-        assert!(is_due(&mut plan, &good, at(5)), "{came:?}");
+        // A better score waits for the moment that the one before it stands.
+        if matches!(came, Came::To(Done::Wrote(_))) {
+            assert!(!is_due(&mut plan, &good, at(5) + STANDS / 2), "{came:?}");
+            assert!(is_due(&mut plan, &good, at(5) + STANDS), "{came:?}");
+        } else {
+            assert!(is_due(&mut plan, &good, at(5)), "{came:?}");
+        }
     }
 }
 
@@ -175,6 +181,32 @@ fn when_listening_begins_anew_everybody_is_looked_at() {
     assert!(!is_due(&mut plan, &good, at(2)));
     plan.told(&records(), &good, at(3));
     assert!(is_due(&mut plan, &good, at(3)));
+}
+
+#[test]
+fn a_state_that_flaps_writes_twice_a_second_and_each_worse_score_at_once() {
+    let (good, bad) = (world(Disk::UpToDate, false), world(Disk::Outdated, false));
+    let (best, worst) = (Score::Set(1000), Score::Remove);
+    let mut plan = settled();
+    plan.came(path(), &Came::To(Done::Wrote(best)), at(9));
+    let (mut placed, mut writes) = (best, 0);
+    for tick in 0..50_u32 {
+        let now = at(10) + Duration::from_millis(100) * tick;
+        let (world, score) = if tick % 2 == 0 { (&bad, worst) } else { (&good, best) };
+        let mark = Mark { at: now, ..mark(7) };
+        let record =
+            Record { written: Some(Written { score: placed, mark }), ..record("r0", None) };
+        plan.told(&[(PathBuf::from(PATH), record)], world, now);
+        if is_due(&mut plan, world, now) {
+            let done = if score == placed { Done::InPlace(score) } else { Done::Wrote(score) };
+            writes += u32::from(score != placed);
+            placed = score;
+            plan.came(path(), &Came::To(done), now);
+        }
+        assert!(world == &good || placed == worst, "{tick}");
+    }
+    assert!((5..=11).contains(&writes), "{writes}");
+    assert!(is_due(&mut plan, &good, at(16)) || placed == best, "the better one is not forgotten");
 }
 
 #[test]
