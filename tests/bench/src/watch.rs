@@ -12,8 +12,9 @@ use std::time::{Duration, Instant};
 const PATIENCE: Duration = Duration::from_secs(10);
 /// A look is cheap: the record is a file of a few lines.
 const PAUSE: Duration = Duration::from_millis(1);
-/// Between two changes, so that each is one of its own.
-const QUIET: Duration = Duration::from_millis(300);
+/// Between two changes, so that each is one of its own: the watcher lets a score stand for a second before it takes a
+/// better one for true.
+const QUIET: Duration = Duration::from_millis(1500);
 /// And before a better score: the one before it has stood for a second.
 const STOOD: Duration = Duration::from_millis(1200);
 
