@@ -197,18 +197,17 @@ fn carry_out(
             }
             turn.info(format!("The promotion score of {} is none", config.instance));
         }
-        Step::ReportStandAlone { peers, .. } => {
-            report(config, peers, turn);
+        Step::ReportStandAlone { peers, link, .. } => {
+            if known.kept.stand_alone != *peers {
+                report(config, peers, turn);
+            }
             let deadline = turn.deadline();
             promotion::annotate(
                 &Record::new(config),
                 &config.record,
                 |kept| {
                     kept.stand_alone.clone_from(peers);
-                    if peers.is_empty() {
-                        // Somebody has connected it.
-                        kept.link = Link::Made;
-                    }
+                    kept.link = *link;
                 },
                 deadline,
             )?;

@@ -20,6 +20,7 @@ use crate::{
     config::Config,
     facts::{Facts, Kernel},
     observe::Observation,
+    record::Link,
 };
 
 /// Between two tries of the same thing.
@@ -84,6 +85,8 @@ pub(crate) enum Step {
         resource: String,
         /// Which peers.
         peers: Vec<String>,
+        /// Whether it is known by now to have been connected.
+        link: Link,
     },
     /// Tell that there are two Primaries that do not see each other.
     ReportTwoPrimaries {

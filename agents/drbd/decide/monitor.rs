@@ -1,7 +1,7 @@
 //! Is it up, and Primary? Invariant: 7 only from the kernel's whole answer, whatever disks, connections and quorum are
 //! like; a probe does nothing, and nothing that a recurring monitor does beside it changes its answer.
 
-use duet_drbd::Role;
+use duet_drbd::{Connection, Role};
 use duet_ocf::{ExitCode, Next, Outcome, Progress};
 
 use crate::{
@@ -9,6 +9,7 @@ use crate::{
     decide::{Step, aside, not_running, patience, unanswered},
     facts::{Facts, Kernel},
     observe::Observation,
+    record::Link,
     score::{Score, promotion_score},
 };
 
@@ -51,9 +52,13 @@ fn upkeep(
     let resource = &config.resource;
     if let Some(facts) = facts {
         let peers = quarrels(config, facts);
-        if peers != seen.remembered.kept.stand_alone {
+        let kept = &seen.remembered.kept;
+        // Whoever is seen to be connecting has been connected, by us or by a person, and can be refused from then on.
+        let is_made = facts.peers.iter().any(|peer| peer.connection != Connection::StandAlone);
+        let link = if is_made { Link::Made } else { kept.link };
+        if peers != kept.stand_alone || link != kept.link {
             let resource = resource.clone();
-            let step = aside(Step::ReportStandAlone { resource, peers }, progress);
+            let step = aside(Step::ReportStandAlone { resource, peers, link }, progress);
             if step.is_some() {
                 return step;
             }

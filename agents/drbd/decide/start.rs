@@ -229,7 +229,7 @@ fn awaited(
 }
 
 /// The peer that 8.4 has to be told where it has several to choose from: the first other node that Pacemaker names. 9
-/// knows its peers.
+/// knows its peers. Where nobody is named and there are several, drbdadm (9.22) connects to "N/A", and fails.
 pub(super) fn floating_peer(config: &Config, facts: &Facts) -> Option<String> {
     let is_8 = facts.version.generation() == Generation::V8;
     let is_other = |node: &&String| config.node.is_some() && !config.is_here(node);

@@ -1,6 +1,7 @@
 //! Monitor, notify, reload and validation.
 
 use super::*;
+use crate::record::Link;
 use duet_ocf::{Members, Notify, When};
 
 fn monitor(seen: &Observation, progress: &Progress<Step>) -> Next<Step> {
@@ -105,12 +106,13 @@ fn a_split_brain_is_reported_once_and_touched_never() {
     let mut seen = settled(split(Role::Primary), Score::Set(10_000));
     assert_eq!(code(&monitor(&seen, &at(0, 9))), Some(ExitCode::RunningPromoted));
     seen.remembered.kept.stand_alone = Vec::new();
-    let report = Step::ReportStandAlone { resource: r0(), peers: vec!["node2".into()] };
+    let report =
+        Step::ReportStandAlone { resource: r0(), peers: vec!["node2".into()], link: Link::Made };
     assert_eq!(monitor(&seen, &at(0, 9)), Next::Do(report));
     // And that it is over.
     let mut seen = settled(well(Role::Primary), Score::Set(10_000));
     seen.remembered.kept.stand_alone = vec!["node2".into()];
-    let report = Step::ReportStandAlone { resource: r0(), peers: Vec::new() };
+    let report = Step::ReportStandAlone { resource: r0(), peers: Vec::new(), link: Link::Made };
     assert_eq!(monitor(&seen, &at(0, 9)), Next::Do(report));
 }
 
@@ -325,4 +327,20 @@ fn each_weakness_has_its_warning_and_soundness_none() {
             assert_eq!(warnings.len(), if is_two { 2 } else { 1 }, "{warnings:?}");
         }
     }
+}
+
+#[test]
+fn a_connection_that_somebody_made_after_all_is_one_that_can_be_refused() {
+    let unmade = |facts: Facts| {
+        let mut seen = settled(facts, Score::Set(1000));
+        seen.remembered.kept.link = Link::Unmade;
+        seen
+    };
+    let report = Step::ReportStandAlone { resource: r0(), peers: Vec::new(), link: Link::Made };
+    assert_eq!(monitor(&unmade(alone(Role::Secondary)), &at(0, 19)), Next::Do(report));
+    let next = monitor(&unmade(split(Role::Secondary)), &at(0, 19));
+    assert_eq!(code(&next), Some(ExitCode::Ok), "nobody has");
+    // 8.4 without a peer to speak of.
+    let next = monitor(&unmade(Facts { peers: Vec::new(), ..alone(Role::Secondary) }), &at(0, 19));
+    assert!(!matches!(next, Next::Do(Step::ReportStandAlone { .. })), "{next:?}");
 }
