@@ -2,12 +2,18 @@
 //! Invariant: pure; an attribute is removed only where the resource was seen to go, or where it was asked, and answered, that no such
 //! resource is configured.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use duet_drbd::{Connection, Disk, PeerVolume, Resource, Role, View};
 
 /// What Pacemaker takes for minus infinity.
 const NEVER: i64 = -1_000_000;
+/// How long one that was written is relied upon: somebody may remove it behind our back, and to write it again changes nothing where it
+/// is still there.
+const LASTS: Duration = Duration::from_secs(60);
 /// The most volumes that count.
 const MOST: usize = 99;
 
@@ -108,18 +114,28 @@ pub(crate) struct Order {
     pub(crate) value: Value,
     /// What has led to that.
     pub(crate) details: String,
+    /// Whether it was written before, and may be there still.
+    pub(crate) is_repeated: bool,
 }
 
 /// The attributes of this node.
 #[derive(Debug, Default)]
 pub(crate) struct Board {
     wanted: BTreeMap<String, Value>,
-    placed: BTreeMap<String, Value>,
+    placed: BTreeMap<String, Placed>,
     details: BTreeMap<String, String>,
     present: BTreeSet<String>,
     busy: BTreeSet<String>,
     failed: BTreeSet<String>,
     questions: Questions,
+}
+
+/// One that was written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Placed {
+    value: Value,
+    /// When; none where that is too long ago to rely on it.
+    at: Option<Duration>,
 }
 
 /// Whether what is configured, and which attributes there are, has to be asked for.
@@ -139,21 +155,33 @@ enum Questions {
 impl Board {
     /// What was told; `is_anew` when listening has just begun, so that nothing was seen to go.
     pub(crate) fn told(&mut self, view: &View, is_anew: bool) {
+        let is_gone = |name: &&String| !view.resources.contains_key(*name);
         if is_anew {
             self.questions = Questions::Open;
+            // Whether it is configured is asked; until that is answered it is not to be used here.
+            let is_there = |(_, value): &(&String, &Value)| **value != Value::Absent;
+            let wanted = self.wanted.iter().filter(is_there).map(|(name, _)| name);
+            let gone: Vec<String> = wanted.filter(is_gone).cloned().collect();
+            for name in gone {
+                self.want(&name, Value::Never, || format!("name:{name} not up"));
+            }
         } else {
-            for gone in self.present.iter().filter(|name| !view.resources.contains_key(*name)) {
-                self.wanted.insert(gone.clone(), Value::Absent);
-                self.details.insert(gone.clone(), format!("name:{gone} destroyed"));
+            let gone: Vec<String> = self.present.iter().filter(is_gone).cloned().collect();
+            for name in gone {
+                self.want(&name, Value::Absent, || format!("name:{name} destroyed"));
             }
         }
         self.present = view.resources.keys().cloned().collect();
         for (name, resource) in &view.resources {
-            let value = value(resource);
-            if self.wanted.insert(name.clone(), value) != Some(value) {
-                self.details.insert(name.clone(), describe(name, resource));
-                self.failed.remove(name);
-            }
+            self.want(name, value(resource), || describe(name, resource));
+        }
+    }
+
+    /// What it should be from now on. Another value than before is tried at once, whatever came of the one before.
+    fn want(&mut self, name: &str, value: Value, details: impl FnOnce() -> String) {
+        if self.wanted.insert(name.to_owned(), value) != Some(value) {
+            self.details.insert(name.to_owned(), details());
+            self.failed.remove(name);
         }
     }
 
@@ -176,27 +204,35 @@ impl Board {
             self.questions = Questions::Failed;
             return;
         };
-        for name in configured.iter().filter(|name| !self.present.contains(*name)) {
-            self.wanted.insert(name.clone(), Value::Never);
-            self.details.insert(name.clone(), format!("name:{name} configured and not up"));
+        let is_down = |name: &&String| !self.present.contains(*name);
+        let down: Vec<String> = configured.iter().filter(is_down).cloned().collect();
+        for name in down {
+            self.want(&name, Value::Never, || format!("name:{name} configured and not up"));
         }
         let Some(existing) = &answers.existing else {
             self.questions = Questions::Failed;
             return;
         };
-        let known = existing.iter().chain(self.wanted.keys()).cloned();
-        let is_stale = |name: &String| !self.present.contains(name) && !configured.contains(name);
-        let stale: Vec<String> = known.filter(is_stale).collect();
+        let is_known =
+            |name: &str| self.present.contains(name) || configured.iter().any(|it| it == name);
+        // Whoever watches with a longer prefix has PREFIX-MORE-r0: that is the attribute of a resource MORE-r0, or not ours.
+        let is_foreign =
+            |name: &str| name.match_indices('-').any(|(at, _)| is_known(&name[at + 1..]));
+        let left = existing.iter().filter(|name| !is_foreign(name));
+        let stale = left.chain(self.wanted.keys()).filter(|name| !is_known(name));
+        let stale: Vec<String> = stale.cloned().collect();
         for name in stale {
-            self.details.insert(name.clone(), format!("name:{name} unknown"));
-            self.wanted.insert(name, Value::Absent);
+            self.want(&name, Value::Absent, || format!("name:{name} unknown"));
         }
         self.questions = Questions::Answered;
     }
 
     /// A sign of life; `is_lost` where the cluster has lost its attributes since the last one.
-    pub(crate) fn beat(&mut self, is_lost: bool) {
+    pub(crate) fn beat(&mut self, is_lost: bool, now: Duration) {
         self.failed.clear();
+        for placed in self.placed.values_mut() {
+            placed.at = placed.at.filter(|at| now.saturating_sub(*at) < LASTS);
+        }
         if is_lost {
             self.placed.clear();
         }
@@ -208,7 +244,8 @@ impl Board {
     /// What to write now, at most `free` of them. They count as being written from here on.
     pub(crate) fn start(&mut self, free: usize) -> Vec<Order> {
         let is_due = |(name, value): &(&String, &Value)| {
-            self.placed.get(*name) != Some(*value)
+            let placed = self.placed.get(*name);
+            !placed.is_some_and(|placed| placed.value == **value && placed.at.is_some())
                 && !self.busy.contains(*name)
                 && !self.failed.contains(*name)
         };
@@ -218,6 +255,7 @@ impl Board {
                 resource: name.clone(),
                 value: *value,
                 details: self.details.get(name).cloned().unwrap_or_default(),
+                is_repeated: self.placed.get(name).is_some_and(|placed| placed.value == *value),
             })
             .collect();
         self.busy.extend(orders.iter().map(|order| order.resource.clone()));
@@ -225,11 +263,14 @@ impl Board {
     }
 
     /// One came back.
-    pub(crate) fn came(&mut self, order: &Order, is_written: bool) {
+    pub(crate) fn came(&mut self, order: &Order, is_written: bool, now: Duration) {
         self.busy.remove(&order.resource);
         if !is_written {
             self.placed.remove(&order.resource);
-            self.failed.insert(order.resource.clone());
+            // What should be something else by now is tried at once.
+            if self.wanted.get(&order.resource) == Some(&order.value) {
+                self.failed.insert(order.resource.clone());
+            }
         } else if order.value == Value::Absent
             && self.wanted.get(&order.resource) == Some(&Value::Absent)
         {
@@ -238,7 +279,8 @@ impl Board {
             self.placed.remove(&order.resource);
             self.details.remove(&order.resource);
         } else {
-            self.placed.insert(order.resource.clone(), order.value);
+            let placed = Placed { value: order.value, at: Some(now) };
+            self.placed.insert(order.resource.clone(), placed);
         }
     }
 }

@@ -197,7 +197,7 @@ impl Watch {
         let world = self.source.as_ref().map_or(&World::Unknown, |source| &source.world);
         self.plan.beat(&records, world, mark.as_ref(), now);
         if let Some(board) = &mut self.board {
-            board.beat(is_lost);
+            board.beat(is_lost, now);
         }
         self.mark = mark.or(self.mark.take());
         // Even if nothing has changed.
@@ -257,7 +257,7 @@ impl Watch {
             Report::Attribute { order, is_written } => {
                 self.writing = self.writing.saturating_sub(1);
                 if let Some(board) = &mut self.board {
-                    board.came(&order, is_written);
+                    board.came(&order, is_written, clock::now());
                 }
             }
             Report::Answers(answers) => {

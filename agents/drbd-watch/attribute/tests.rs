@@ -4,6 +4,8 @@ use super::*;
 use duet_drbd::{Verb, events2};
 use std::path::{Path, PathBuf};
 
+const NOW: Duration = Duration::from_secs(100);
+
 fn recorded() -> Vec<PathBuf> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/recorded/drbd");
     let files =
@@ -84,7 +86,7 @@ fn names(names: &[&str]) -> Option<Vec<String>> {
 fn writes(board: &mut Board) -> Vec<(String, Value)> {
     let orders = board.start(100);
     for order in &orders {
-        board.came(order, true);
+        board.came(order, true, NOW);
     }
     orders.into_iter().map(|order| (order.resource, order.value)).collect()
 }
@@ -142,7 +144,7 @@ fn a_question_that_failed_removes_nothing() {
             let expected = if is_answered { own(&[("old", Value::Absent)]) } else { own(&[]) };
             assert_eq!(removed, expected, "{configured:?} {existing:?}");
             assert!(!board.ask(), "not before a sign of life");
-            board.beat(false);
+            board.beat(false, NOW);
             assert_eq!(board.ask(), !is_answered);
         }
     }
@@ -153,10 +155,65 @@ fn what_vanished_while_nobody_listened_is_asked_for_before_it_is_removed() {
     let mut board = board(&[("r0", 5), ("r1", 6)], names(&["r0", "r1"]), names(&[]));
     writes(&mut board);
     board.told(&view(&[]), true);
-    assert_eq!(writes(&mut board), own(&[]), "nobody has seen them go");
+    // Nobody has seen them go, but they cannot be used here.
+    let never = own(&[("r0", Value::Never), ("r1", Value::Never)]);
+    assert_eq!(writes(&mut board), never);
+    assert!(board.ask());
+    board.answered(&Answers { configured: None, existing: names(&["r0", "r1"]) });
+    assert_eq!(writes(&mut board), own(&[]), "no answer");
+    board.beat(false, NOW);
     assert!(board.ask());
     board.answered(&Answers { configured: names(&["r1"]), existing: names(&["r0", "r1"]) });
-    assert_eq!(writes(&mut board), own(&[("r0", Value::Absent), ("r1", Value::Never)]));
+    assert_eq!(writes(&mut board), own(&[("r0", Value::Absent)]));
+}
+
+#[test]
+fn one_that_was_seen_to_go_is_not_written_when_listening_begins_anew() {
+    let mut board = board(&[("r0", 5)], names(&[]), names(&[]));
+    writes(&mut board);
+    board.told(&view(&[]), false);
+    let orders = board.start(1);
+    board.told(&view(&[]), true);
+    board.came(&orders[0], true, NOW);
+    assert_eq!(writes(&mut board), own(&[]));
+}
+
+#[test]
+fn one_that_may_have_been_removed_by_somebody_is_written_again_each_minute() {
+    let mut board = board(&[("r0", 5), ("r1", 0)], names(&["r0", "r1"]), names(&[]));
+    let all = own(&[("r0", Value::Score(5)), ("r1", Value::Never)]);
+    assert_eq!(writes(&mut board), all);
+    board.beat(false, NOW + LASTS - Duration::from_secs(1));
+    assert_eq!(writes(&mut board), own(&[]));
+    board.beat(false, NOW + LASTS);
+    let orders = board.start(100);
+    assert_eq!(orders.iter().filter(|order| order.is_repeated).count(), 2, "{orders:?}");
+    for order in &orders {
+        board.came(order, true, NOW + LASTS);
+    }
+    assert_eq!(writes(&mut board), own(&[]));
+    board.told(&view(&[("r0", 6), ("r1", 0)]), false);
+    assert!(!board.start(1)[0].is_repeated);
+}
+
+#[test]
+fn an_attribute_of_a_longer_prefix_is_not_ours_and_one_that_we_have_written_is() {
+    let existing = names(&["x-r0", "x-y-r1", "x-r2", "r2"]);
+    let mut board = board(&[("r0", 5)], names(&["r0", "r1"]), existing);
+    let all = [
+        ("r0", Value::Score(5)),
+        ("r1", Value::Never),
+        ("r2", Value::Absent),
+        ("x-r2", Value::Absent),
+    ];
+    assert_eq!(writes(&mut board), own(&all));
+    board.told(&view(&[("r0", 5), ("x-r0", 6)]), false);
+    assert_eq!(writes(&mut board), own(&[("x-r0", Value::Score(6))]));
+    board.told(&view(&[("r0", 5)]), true);
+    writes(&mut board);
+    assert!(board.ask());
+    board.answered(&Answers { configured: names(&["r0"]), existing: names(&["x-r0"]) });
+    assert!(writes(&mut board).contains(&("x-r0".to_owned(), Value::Absent)));
 }
 
 #[test]
@@ -175,15 +232,26 @@ fn what_could_not_be_written_waits_for_a_sign_of_life_or_a_change() {
     let mut board = board(&[("r0", 5)], names(&["r0"]), names(&[]));
     let orders = board.start(1);
     assert!(board.start(1).is_empty(), "one at a time");
-    board.came(&orders[0], false);
+    board.came(&orders[0], false, NOW);
     assert!(board.start(1).is_empty());
-    board.beat(false);
+    board.beat(false, NOW);
     assert_eq!(writes(&mut board), own(&[("r0", Value::Score(5))]));
     board.told(&view(&[("r0", 0)]), false);
     let orders = board.start(1);
-    board.came(&orders[0], false);
+    board.came(&orders[0], false, NOW);
     board.told(&view(&[("r0", 6)]), false);
     assert_eq!(writes(&mut board), own(&[("r0", Value::Score(6))]));
+    // Also a removal, and also where the failure comes after the change.
+    board.told(&view(&[("r0", 7)]), false);
+    let orders = board.start(1);
+    board.came(&orders[0], false, NOW);
+    board.told(&view(&[]), false);
+    assert_eq!(writes(&mut board), own(&[("r0", Value::Absent)]));
+    board.told(&view(&[("r0", 7)]), false);
+    let orders = board.start(1);
+    board.told(&view(&[]), false);
+    board.came(&orders[0], false, NOW);
+    assert_eq!(writes(&mut board), own(&[("r0", Value::Absent)]));
 }
 
 #[test]
@@ -192,7 +260,7 @@ fn what_changed_while_it_was_written_is_written_again() {
     let orders = board.start(1);
     board.told(&view(&[("r0", 0)]), false);
     assert!(board.start(1).is_empty());
-    board.came(&orders[0], true);
+    board.came(&orders[0], true, NOW);
     assert_eq!(writes(&mut board), own(&[("r0", Value::Never)]));
 }
 
@@ -201,9 +269,9 @@ fn a_cluster_that_has_lost_its_attributes_gets_all_of_them_again() {
     let mut board = board(&[("r0", 5)], names(&["r0", "r1"]), names(&[]));
     let all = own(&[("r0", Value::Score(5)), ("r1", Value::Never)]);
     assert_eq!(writes(&mut board), all);
-    board.beat(false);
+    board.beat(false, NOW);
     assert_eq!(writes(&mut board), own(&[]));
-    board.beat(true);
+    board.beat(true, NOW);
     assert_eq!(writes(&mut board), all);
     assert!(board.ask());
 }

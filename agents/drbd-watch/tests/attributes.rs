@@ -44,6 +44,7 @@ fn scores_are_dampened_and_never_and_none_are_not() {
     begin(&stage, &[]);
     let first = [
         "--name drbd-promotion-score-old --delete",
+        "--name drbd-promotion-score-old --update-delay --delay 0",
         "--name drbd-promotion-score-r0 --update-both 10102 --delay 5",
         "--name drbd-promotion-score-r1 --update-both -1000000 --delay 0",
         "--name drbd-promotion-score:event-details-old --delete",
@@ -65,6 +66,7 @@ fn scores_are_dampened_and_never_and_none_are_not() {
     stage.kernel.change(|view| view.resources.clear());
     let fourth = [
         "--name drbd-promotion-score-r0 --delete",
+        "--name drbd-promotion-score-r0 --update-delay --delay 0",
         "--name drbd-promotion-score:event-details-r0 --delete",
     ];
     stage.until("none", |stage| updates(stage) == fourth);
@@ -105,7 +107,7 @@ fn a_question_that_is_not_answered_removes_nothing() {
     std::thread::sleep(Duration::from_millis(500));
     assert_eq!(updates(&stage), first);
     // At the next sign of life it is.
-    stage.until("the leftover to go", |stage| updates(stage).len() == 3);
+    stage.until("the leftover to go", |stage| updates(stage).len() == 4);
     assert_eq!(updates(&stage)[0], "--name drbd-promotion-score-old --delete");
 }
 
@@ -113,7 +115,7 @@ fn a_question_that_is_not_answered_removes_nothing() {
 fn attributes_that_the_cluster_has_lost_are_written_again() {
     let Some(stage) = node() else { return };
     begin(&stage, &[]);
-    stage.until("the first attributes", |stage| updates(stage).len() == 4);
+    stage.until("the first attributes", |stage| updates(stage).len() == 5);
     stage.tools.forget();
     stage.attribute_daemon(14004);
     let again = "--name drbd-promotion-score-r0 --update-both 10102 --delay 5".to_owned();

@@ -198,7 +198,7 @@ fn score(path: PathBuf, node: Option<&str>, deadline: Deadline) -> Finished {
 }
 
 fn attribute(order: Order, rules: &Attributes, deadline: Deadline) -> Finished {
-    let Order { resource, value, details } = &order;
+    let Order { resource, value, details, is_repeated } = &order;
     let name = format!("{}-{resource}", rules.prefix);
     let updater = || Call::new("attrd_updater").env("LC_ALL", "C");
     // Only a score waits for further ones.
@@ -218,11 +218,27 @@ fn attribute(order: Order, rules: &Attributes, deadline: Deadline) -> Finished {
     };
     let (is_written, mut said) = match call(&name, value.text()).run(deadline) {
         Ok(ended) if ended.is_success() => {
-            (true, Some((Level::Info, format!("Changed the attribute {name} to {what}"))))
+            let said = (Level::Info, format!("Changed the attribute {name} to {what}"));
+            (true, (!is_repeated).then_some(said))
         }
         Ok(ended) => (false, failed(format!("attrd_updater {}", ended.describe()))),
         Err(error) => (false, failed(chain(&error))),
     };
+    // Removing has no delay of its own: the attribute daemon would wait as long as for the score before.
+    if is_written && value.text().is_none() {
+        let at_once = updater().args(["--name", &name, "--update-delay", "--delay", "0"]);
+        let how = match at_once.run(deadline) {
+            Ok(ended) if ended.is_success() => None,
+            Ok(ended) => Some(format!("attrd_updater {}", ended.describe())),
+            Err(error) => Some(chain(&error)),
+        };
+        // It goes all the same, later.
+        if let Some(how) = how {
+            let text =
+                format!("Could not make the removal of the attribute {name} immediate: {how}");
+            said = Some((Level::Warning, text));
+        }
+    }
     if is_written {
         let beside = format!("{}:event-details-{resource}", rules.prefix);
         let text = value.text().map(|_| details.clone());
