@@ -383,15 +383,6 @@ fn what_arrives_is_remembered() {
     assert!(matches!(from(&seen, &at(0, 58)), Next::Do(Step::Remember(_))));
 }
 
-#[test]
-fn a_stop_ends_what_a_migration_left_without_asking_it() {
-    for reason in [2, 11, 12, 13] {
-        let left = domain(OURS, 3, reason);
-        let next = decide(Action::Stop, "0", &ours(left.clone()), &at(0, 88));
-        assert_eq!(next, Next::Do(Step::Destroy(left.reference)), "{reason}");
-    }
-}
-
 /// Neither copy is the right one to suspend: the source's data may be newer, or the target's. Pacemaker takes a migration
 /// that failed for a guest that may be on either node, and stops it on both.
 #[test]

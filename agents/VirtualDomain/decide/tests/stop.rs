@@ -170,3 +170,12 @@ fn a_guest_that_was_asked_and_is_in_no_clear_state_is_given_its_time() {
     let next = decide(Action::Stop, "0", &ours(unclear.clone()), &late);
     assert_eq!(next, Next::Do(Step::Destroy(unclear.reference)));
 }
+
+#[test]
+fn a_stop_ends_what_a_migration_left_without_asking_it() {
+    for reason in [2, 11, 12, 13] {
+        let left = domain(OURS, 3, reason);
+        let next = decide(Action::Stop, "0", &ours(left.clone()), &at(0, 88));
+        assert_eq!(next, Next::Do(Step::Destroy(left.reference)), "{reason}");
+    }
+}
