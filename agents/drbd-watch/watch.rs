@@ -222,8 +222,8 @@ impl Watch {
             return;
         }
         if board.ask() {
-            let (prefix, node) = (rules.prefix.clone(), self.duty.node.clone());
-            self.desk.hand_out(Work::Ask { prefix, node });
+            let (rules, node) = (rules.clone(), self.duty.node.clone());
+            self.desk.hand_out(Work::Ask { rules, node });
         }
         for order in board.start(ATTRIBUTES_AT_ONCE.saturating_sub(self.writing)) {
             self.writing += 1;

@@ -202,8 +202,14 @@ fn bring_in_line(
             let kernel = ask_kernel(&described.resource, deadline);
             let elsewhere = elsewhere(described, &kernel, node, deadline);
             match (promotion_score(&kernel, &described.options, elsewhere), kernel) {
-                (Score::Leave, Kernel::Silent(why)) => return Ok(Done::Left(Some(why))),
-                (Score::Leave, _) => return Ok(Done::Left(None)),
+                (Score::Leave, kernel) => {
+                    remember(described, path)?;
+                    let why = match kernel {
+                        Kernel::Silent(why) => Some(why),
+                        Kernel::NoModule | Kernel::Unknown(_) | Kernel::Known(_) => None,
+                    };
+                    return Ok(Done::Left(why));
+                }
                 (score, _) => score,
             }
         }
@@ -222,6 +228,20 @@ fn bring_in_line(
     record.written = mark.map(|mark| Written { score, mark });
     record.write(path).map_err(Error::Record)?;
     Ok(Done::Wrote(score))
+}
+
+/// Where no score is written, so that whoever watches knows that the resource is managed, and by which options. The score that is in
+/// place stays known.
+fn remember(described: &Record, path: &Path) -> Result<(), Error> {
+    let record = match Record::read(path) {
+        Some(before) if before.is_of(described) => return Ok(()),
+        Some(before) if before.instance == described.instance => {
+            let Record { kept, written, .. } = before;
+            Record { kept, written, ..described.clone() }
+        }
+        Some(_) | None => described.clone(),
+    };
+    record.write(path).map_err(Error::Record)
 }
 
 /// Before anything is written, it is no longer known what is: crm_attribute may be killed half way.

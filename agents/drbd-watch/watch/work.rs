@@ -47,8 +47,8 @@ pub(crate) enum Work {
     },
     /// Ask what is configured, and which attributes there are.
     Ask {
-        /// Their names begin with this.
-        prefix: String,
+        /// By these rules.
+        rules: Attributes,
         /// This node's name.
         node: Option<String>,
     },
@@ -146,7 +146,7 @@ impl Work {
         match self {
             Work::Score { path, node } => score(path, node.as_deref(), deadline),
             Work::Attribute { order, rules } => attribute(order, &rules, deadline),
-            Work::Ask { prefix, node } => ask(&prefix, node, deadline),
+            Work::Ask { rules, node } => ask(&rules, node, deadline),
         }
     }
 
@@ -240,7 +240,7 @@ fn attribute(order: Order, rules: &Attributes, deadline: Deadline) -> Finished {
         }
     }
     if is_written {
-        let beside = format!("{}:event-details-{resource}", rules.prefix);
+        let beside = format!("{}{}{resource}", rules.prefix, cib::DETAILS);
         let text = value.text().map(|_| details.clone());
         let wanted = rules.has_details || text.is_none();
         let written = wanted.then(|| call(&beside, text).run(deadline));
@@ -255,7 +255,7 @@ fn attribute(order: Order, rules: &Attributes, deadline: Deadline) -> Finished {
     Finished { report: Report::Attribute { order, is_written }, said }
 }
 
-fn ask(prefix: &str, node: Option<String>, deadline: Deadline) -> Finished {
+fn ask(rules: &Attributes, node: Option<String>, deadline: Deadline) -> Finished {
     let call = Call::new("drbdadm").env("LC_ALL", "C").arg("sh-resources");
     let mut said = None;
     let mut told = |call: Call, what: &str| match call.run(deadline) {
@@ -279,9 +279,19 @@ fn ask(prefix: &str, node: Option<String>, deadline: Deadline) -> Finished {
         let name = told(Call::new("crm_node").arg("-n"), "this node's name")?;
         Some(name.trim().to_owned()).filter(|name| !name.is_empty())
     });
-    let existing = node.and_then(|node| cib::query(prefix, &node)).and_then(|query| {
+    let prefix = &rules.prefix;
+    let found = node.and_then(|node| cib::query(prefix, &node)).and_then(|query| {
         let call = Call::new("cibadmin").env("LC_ALL", "C").args(["--query", "--xpath", &query]);
         cib::resources(&told(call, cib::ASKED)?, prefix)
     });
+    let is_answered = found.is_some();
+    let cib::Found { scores, details } = found.unwrap_or_default();
+    // They are of before the details were switched off.
+    for left in details.iter().filter(|_| !rules.has_details) {
+        let name = format!("{prefix}{}{left}", cib::DETAILS);
+        let call = Call::new("attrd_updater").env("LC_ALL", "C");
+        told(call.args(["--name", &name, "--delete"]), "the removal of details");
+    }
+    let existing = is_answered.then_some(scores);
     Finished { report: Report::Answers(Answers { configured, existing }), said }
 }

@@ -65,7 +65,8 @@ fn upkeep(
         }
     }
     let is_due = match promotion_score(&seen.kernel, &config.options, seen.elsewhere) {
-        Score::Leave => false,
+        // Nothing is written, but whoever watches has to know that it is managed, and by which options.
+        Score::Leave => facts.is_some() && !seen.remembered.has_options,
         score => seen.remembered.score != Some(score) || !seen.remembered.has_options,
     };
     if is_due {

@@ -7,6 +7,7 @@ mod stage;
 
 use std::time::Duration;
 
+use drbd_agent::record::Record;
 use duet_drbd::{Connection, Disk, Resource, Role, Version};
 use duet_fake_tools::Answer;
 use duet_host::{Lock, clock};
@@ -326,4 +327,25 @@ fn situation_3_the_link_is_back_and_the_peer_catches_up() {
         assert_eq!(stage.recurring().code, 0);
     }
     assert_eq!(stage.scores(), ["1000", "10", "10000"]);
+}
+
+/// A watcher knows by the record alone what to look after.
+#[test]
+fn a_score_that_is_left_as_it_is_leaves_a_record_all_the_same() {
+    let attaching = || resource(Role::Secondary, Disk::Attaching, None);
+    let Some(stage) = Stage::running(V9, attaching()) else { return };
+    assert_eq!(stage.recurring().code, 0);
+    assert_eq!(stage.scores(), [""; 0]);
+    let record = || Record::read(&stage.record()).unwrap();
+    assert_eq!((record().resource.as_str(), record().written), ("r0", None));
+    change(&stage, |r0| *r0 = well(Role::Secondary));
+    assert_eq!(stage.recurring().code, 0);
+    let written = record().written;
+    assert!(written.is_some());
+    // Other options, and the score that is in place stays known.
+    change(&stage, |r0| *r0 = attaching());
+    let parameters = [("CRM_meta_interval", "10000"), ("adjust_promotion_score", "1 2 3 4")];
+    assert_eq!(stage.run_with("monitor", &parameters).code, 0);
+    assert_eq!((record().options.scores.best, record().written), (4, written));
+    assert_eq!(stage.scores(), ["10000"]);
 }

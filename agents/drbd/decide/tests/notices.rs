@@ -98,7 +98,12 @@ fn a_score_is_written_where_it_differs_or_is_not_known() {
 fn situation_20_a_disk_that_is_being_attached_writes_nothing() {
     let volumes = vec![volume(Disk::Negotiating)];
     let facts = Facts { volumes, ..alone(Role::Secondary) };
-    assert_eq!(code(&monitor(&known(facts), &at(0, 19))), Some(ExitCode::Ok));
+    let mut seen = known(facts);
+    seen.remembered.has_options = true;
+    assert_eq!(code(&monitor(&seen, &at(0, 19))), Some(ExitCode::Ok));
+    // Without a record there is one to be left, which writes no score either.
+    seen.remembered.has_options = false;
+    assert_eq!(monitor(&seen, &at(0, 19)), Next::Do(score()));
 }
 
 #[test]
