@@ -111,8 +111,7 @@ fn look_for(wanted: Wanted, deadline: Deadline) -> Result<Sight, Error> {
     }
 }
 
-/// By one question for one moment, and on 9 another for the node ids, which that does not tell; they are left out where it is not
-/// answered.
+/// By one question for one moment, and on 9 another for the node ids, where they are wanted, which that does not tell.
 ///
 /// Not by the dumps of devices, connections and peers' devices: on 8.4 those of connections leave one out that is
 /// StandAlone after a disconnect or a split brain (8.4.11: `drbdsetup status` beside `events2 --now`), and a peer that is
@@ -121,7 +120,7 @@ fn by_netlink(wanted: Wanted, version: Version, deadline: Deadline) -> Result<Vi
     let mut kernel = Conversation::begin(version, deadline)?;
     let mut view = snapshot(&mut kernel, deadline)?;
     if wanted == Wanted::StatesAndIds && version.generation() == Generation::V9 {
-        for change in kernel.ask(Dump::Resources, deadline).unwrap_or_default() {
+        for change in kernel.ask(Dump::Resources, deadline)? {
             if let Object::Resource { resource, node_id, .. } = change.object {
                 if let Some(known) = view.resources.get_mut(&resource) {
                     known.node_id = node_id;
