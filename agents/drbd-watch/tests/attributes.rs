@@ -94,6 +94,27 @@ fn names_and_delays_are_as_configured_and_details_are_told() {
 }
 
 #[test]
+fn details_of_before_they_were_switched_off_are_removed_and_no_others() {
+    for (parameter, removes) in [("false", true), ("true", false)] {
+        let Some(stage) = node() else { return };
+        let answer = "<nvpair id=\"status-1-d\" name=\"drbd-promotion-score:event-details-r0\" value=\"x\"/>";
+        stage.tools.answer("cibadmin", "query", Answer::prints(answer));
+        begin(&stage, &[("record_event_details", parameter)]);
+        let removal = "--name drbd-promotion-score:event-details-r0 --delete".to_owned();
+        if removes {
+            stage.until("the removal", |stage| updates(stage).contains(&removal));
+        }
+        stage.until("the other attributes", |stage| {
+            updates(stage).contains(
+                &"--name drbd-promotion-score-r1 --update-both -1000000 --delay 0".to_owned(),
+            )
+        });
+        std::thread::sleep(Duration::from_millis(300));
+        assert_eq!(updates(&stage).contains(&removal), removes, "{:?}", updates(&stage));
+    }
+}
+
+#[test]
 fn a_question_that_is_not_answered_removes_nothing() {
     let Some(stage) = node() else { return };
     stage.tools.answers(
@@ -109,6 +130,29 @@ fn a_question_that_is_not_answered_removes_nothing() {
     // At the next sign of life it is.
     stage.until("the leftover to go", |stage| updates(stage).len() == 4);
     assert_eq!(updates(&stage)[0], "--name drbd-promotion-score-old --delete");
+}
+
+#[test]
+fn a_module_that_is_unloaded_leaves_never_for_what_is_configured() {
+    let Some(stage) = node() else { return };
+    begin(&stage, &[]);
+    stage.until("the first attributes", |stage| updates(stage).len() == 5);
+    stage.tools.forget();
+    stage.kernel.unload();
+    let never = ["--name drbd-promotion-score-r0 --update-both -1000000 --delay 0"];
+    stage.until("never", |stage| updates(stage).first().is_some_and(|first| first == never[0]));
+    stage.tools.forget();
+    // Whether drbdadm answers or not.
+    stage.tools.answer("drbdadm", "sh-resources", Answer::fails(10, ""));
+    stage.kernel.load(stage::V9);
+    stage.kernel.change(|view| {
+        view.resources.insert("r0".to_owned(), well());
+    });
+    let score = "--name drbd-promotion-score-r0 --update-both 10102 --delay 5".to_owned();
+    stage.until("the score", |stage| updates(stage).contains(&score));
+    stage.tools.forget();
+    stage.kernel.unload();
+    stage.until("never again", |stage| updates(stage).iter().any(|update| update == never[0]));
 }
 
 #[test]

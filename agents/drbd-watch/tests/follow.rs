@@ -40,7 +40,7 @@ fn meanwhile() {
 }
 
 #[test]
-fn a_change_reaches_the_score_at_once() {
+fn a_change_reaches_the_score_before_a_sign_of_life_how_soon_the_bench_measures() {
     let Some(stage) = settled() else { return };
     set(&stage, alone());
     let took = stage.until("the score", |stage| stage.scores() == ["1000"]);
@@ -149,7 +149,7 @@ fn all_of_many_resources_follow_at_the_same_time() {
 }
 
 #[test]
-fn a_lost_stream_is_regained_and_what_happened_meanwhile_counts() {
+fn a_lost_stream_is_regained_before_a_sign_of_life_and_what_happened_meanwhile_counts() {
     let Some(stage) = settled() else { return };
     // Nobody hears of it.
     stage.kernel.drop_streams();
