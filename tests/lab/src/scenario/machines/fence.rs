@@ -2,6 +2,7 @@
 //! one side at most was ever writable, the rule in the CIB is what it has to be, and writes went on where they had to.
 
 mod breaks;
+mod cost;
 mod deaths;
 mod gate;
 mod ledger;
@@ -100,6 +101,15 @@ pub(super) fn table(scenario: Row) -> Vec<Scenario> {
                 "ours is linked in the stock handler's place while that one's rule stands",
                 false,
                 races::stock_rule,
+            ),
+        ),
+        takes(
+            needs("it is what ours costs beside the stock handlers"),
+            scenario(
+                "fence-cost",
+                "the handlers' own times, ours and stock in turn, and for how long a writer waits for ours",
+                false,
+                cost::cost,
             ),
         ),
     ]
@@ -294,11 +304,15 @@ fn device(node: &Node) -> Result<String> {
     Ok(proc_drbd::device(&text, proc_drbd::GUEST).unwrap_or_default().to_owned())
 }
 
+/// What shows the rule, and what removes it.
+const RULE: &str = "cibadmin -Q --xpath \"//rsc_location[@rsc='ms_drbd' and \
+    starts-with(@id,'drbd-fence-by-handler-r0')]\"";
+const WITHOUT_RULE: &str = "cibadmin -D --xpath \"//rsc_location[@rsc='ms_drbd' and \
+    starts-with(@id,'drbd-fence-by-handler-r0')]\"";
+
 /// The nodes that the rule in the CIB allows to be promoted, asked in a node; `None` where there is no rule.
 fn rule(asked: &Node) -> Result<Option<Vec<String>>> {
-    const RULE: &str =
-        "//rsc_location[@rsc='ms_drbd' and starts-with(@id,'drbd-fence-by-handler-r0')]";
-    let ran = asked.run(&format!("cibadmin -Q --xpath \"{RULE}\""), SHORT)?;
+    let ran = asked.run(RULE, SHORT)?;
     if ran.status == NO_SUCH_PART {
         return Ok(None);
     }
