@@ -1,0 +1,362 @@
+//! fence-peer: whether a lost peer can be declared outdated, and the rule that makes it true. Invariant: 4 and 7 are only
+//! answered by a node that has quorum, is allowed by the rule, sees the peer banned by it, and has data that
+//! nobody can have newer.
+
+use std::{collections::BTreeSet, time::Duration};
+
+use super::{
+    Answer, Asked, Code, FAILURES, Next, OnTimeout, PAUSE, Placed, Progress, Question, Step, Until,
+    WRITING,
+    reason::{Accepted, Reason, Strict},
+};
+use crate::facts::{Cluster, Kernel, Local, Members, Policy, Rule, Seen, Standing, Worth};
+
+/// Whether the peers asked about can still do harm.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Dealt {
+    /// Each of them answers in this partition, so a rule in its CIB binds it.
+    Reachable,
+    /// Each of them answers or is down, confirmed.
+    Down,
+    /// One of them is neither. Whether anybody is going to fence it.
+    Not {
+        /// Nobody is.
+        is_final: bool,
+    },
+}
+
+/// Everything that holds for one look, once it is whole.
+struct Look<'a> {
+    asked: &'a Asked,
+    seen: &'a Seen,
+    progress: &'a Progress,
+    local: &'a Local,
+    members: &'a Members,
+    worth: Worth,
+    /// Who may be promoted from now on: never more than the rule allows that is there.
+    allowed: BTreeSet<String>,
+    /// Whether the rule that is there allows nobody else.
+    serves: bool,
+    /// Whose fate decides.
+    subjects: BTreeSet<u32>,
+}
+
+/// What comes next for fence-peer.
+#[must_use]
+pub fn fence(asked: &Asked, seen: &Seen, progress: &Progress) -> Next {
+    match look(asked, seen, progress) {
+        Ok(look) => look.next(),
+        Err(next) => next,
+    }
+}
+
+fn look<'a>(asked: &'a Asked, seen: &'a Seen, progress: &'a Progress) -> Result<Look<'a>, Next> {
+    let patience = asked.options.dc_timeout;
+    let later = |until, reason| match seen.elapsed < patience {
+        true => Next::Wait { pause: PAUSE, until },
+        false => not_fenced(asked, seen, reason),
+    };
+    let local = match &seen.kernel {
+        Kernel::Known(local) => local,
+        Kernel::Unconfigured => return Err(not_fenced(asked, seen, Reason::Unconfigured)),
+        Kernel::Silent(why) => {
+            return Err(later(Until::Kernel, Reason::KernelSilent(why.clone())));
+        }
+    };
+    let members = match &seen.cluster {
+        Cluster::Known(members) => members,
+        Cluster::Unread(why) => return Err(later(Until::Cib, Reason::NoCib(why.clone()))),
+        Cluster::WithoutDc(why) => return Err(later(Until::Dc, Reason::NoDc(why.clone()))),
+        Cluster::Unusable(why) => {
+            return Err(not_fenced(asked, seen, Reason::ClusterUnusable(why.clone())));
+        }
+    };
+    let unusable = |why: String| not_fenced(asked, seen, Reason::CallUnusable(why));
+    contradiction(asked, local).map_err(unusable)?;
+
+    let is_allowed = |id: &u32| {
+        let in_mask = asked.mask.as_ref().is_some_and(|mask| mask.contains(*id));
+        asked.peer != Some(*id)
+            && in_mask
+            && local.peers.get(id).is_some_and(crate::facts::Peer::is_good)
+    };
+    let name = |id: &u32| members.peers.get(id).and_then(|member| member.name.clone());
+    let (good, excluded): (BTreeSet<u32>, BTreeSet<u32>) =
+        local.peers.keys().partition(|id| is_allowed(id));
+    let mut wanted: BTreeSet<String> = good.iter().filter_map(name).collect();
+    wanted.insert(members.me.clone());
+    let wanted = Rule { allowed: wanted };
+    if let Some(twice) = excluded.iter().filter_map(name).find(|name| !wanted.bans(name)) {
+        return Err(unusable(format!(
+            "{twice} would be banned and allowed: two DRBD nodes have that name in the cluster"
+        )));
+    }
+    let (allowed, serves) = match &members.rule {
+        None => (wanted.allowed, false),
+        Some(rule) => {
+            let kept = rule.allowed.iter().filter(|node| !wanted.bans(node)).cloned();
+            let kept: BTreeSet<String> = kept.collect();
+            let serves = kept.len() == rule.allowed.len();
+            (kept, serves)
+        }
+    };
+    let worth = local.data();
+    // Data that is not known to be the newest has to be compared with everybody's, not only with that of the peer
+    // of this call: another call of the same promotion asks about the others, and finds this one's rule.
+    let subjects = match asked.peer {
+        Some(peer) if worth.is_up_to_date() => BTreeSet::from([peer]),
+        Some(_) | None => excluded,
+    };
+    Ok(Look { asked, seen, progress, local, members, worth, allowed, serves, subjects })
+}
+
+/// What in the call cannot be.
+fn contradiction(asked: &Asked, local: &Local) -> Result<(), String> {
+    match (asked.me, &asked.mask) {
+        (Some(me), Some(mask)) if !mask.contains(me) => {
+            return Err(format!("UP_TO_DATE_NODES does not have this node's own id {me}"));
+        }
+        (Some(_), None) => return Err("UP_TO_DATE_NODES is not set".to_owned()),
+        (None, Some(_)) => {
+            return Err("UP_TO_DATE_NODES is set and DRBD_MY_NODE_ID is not".to_owned());
+        }
+        (Some(_), Some(_)) | (None, None) => {}
+    }
+    match asked.peer {
+        Some(peer) if asked.me == Some(peer) => Err(format!("Node id {peer} is this node's own")),
+        Some(peer) if !local.peers.contains_key(&peer) => {
+            Err(format!("DRBD has no peer with node id {peer}"))
+        }
+        Some(_) | None if local.peers.is_empty() => Err("DRBD has no peer".to_owned()),
+        Some(_) | None => Ok(()),
+    }
+}
+
+fn not_fenced(asked: &Asked, seen: &Seen, reason: Reason) -> Next {
+    done(asked, seen, Code::NotFenced, reason)
+}
+
+fn done(asked: &Asked, seen: &Seen, code: Code, reason: Reason) -> Next {
+    let is_primary = matches!(&seen.kernel, Kernel::Known(local) if local.is_primary);
+    let suicide = asked.options.suicide
+        && is_primary
+        && code == Code::NotFenced
+        && reason != Reason::PeerIsBack;
+    Next::Done(Answer { code, reason, suicide })
+}
+
+impl Look<'_> {
+    /// The table, row by row: the first that matches decides.
+    fn next(&self) -> Next {
+        if self.is_back() {
+            return self.back();
+        }
+        if self.members.rule.as_ref().is_some_and(|rule| rule.bans(&self.members.me)) {
+            return self.end(Code::NotFenced, Reason::Banned);
+        }
+        if !self.members.has_quorum {
+            return self.end(Code::NotFenced, Reason::NoQuorum);
+        }
+        if self.asked.is_refused {
+            // Who is Primary keeps the other side from becoming one; nobody declares a living peer outdated.
+            let keeps = self.serves || !(self.local.is_primary && self.worth.is_up_to_date());
+            return match keeps {
+                true => self.end(Code::NotFenced, Reason::SplitBrain),
+                false => self.write(Code::NotFenced, Reason::SplitBrain),
+            };
+        }
+        if !self.worth.is_consistent() {
+            return self.refused(Reason::OwnDataBad);
+        }
+        if let Some(placed) = self.progress.placed.as_ref().filter(|_| self.serves) {
+            return self.end(placed.then, placed.because.clone());
+        }
+        if let Some(question) = self.question() {
+            return Next::Ask(question);
+        }
+        match self.dealt() {
+            Dealt::Reachable if self.serves => {
+                self.end(Code::PeerBanned, Reason::BannedAndReachable)
+            }
+            Dealt::Reachable => match self.asked.options.hickup.checked_sub(self.seen.elapsed) {
+                Some(left) if !left.is_zero() => {
+                    Next::Wait { pause: left.min(PAUSE), until: Until::Link }
+                }
+                Some(_) | None => self.write(Code::PeerBanned, Reason::BannedAndReachable),
+            },
+            Dealt::Down => self.down(),
+            Dealt::Not { is_final } => self.unconfirmed(is_final),
+        }
+    }
+
+    /// Whether the loss that this call is about has healed.
+    fn is_back(&self) -> bool {
+        match self.asked.peer {
+            Some(peer) => self.local.peers.get(&peer).is_some_and(crate::facts::Peer::is_good),
+            None => self.local.all_peers_good(),
+        }
+    }
+
+    /// The kernel ignores the code of a call during which the connection came back. A rule of this call's own is not
+    /// left behind: nobody might be called to remove it.
+    fn back(&self) -> Next {
+        let is_ours = self.progress.placed.as_ref().is_some_and(|placed| placed.is_new);
+        match &self.members.rule {
+            Some(rule)
+                if is_ours
+                    && self.worth.is_up_to_date()
+                    && self.local.all_peers_good()
+                    && self.local.vouches_for_all()
+                    && !rule.bans(&self.members.me) =>
+            {
+                self.change(Step::Remove { version: self.members.version })
+            }
+            Some(_) | None => self.end(Code::NotFenced, Reason::PeerIsBack),
+        }
+    }
+
+    /// Controllers that have not been asked in this look.
+    fn question(&self) -> Option<Question> {
+        let unasked = |id: &&u32| {
+            self.members.peers.get(id).is_some_and(|member| {
+                member.standing == Standing::Online && member.answers.is_none()
+            })
+        };
+        let unasked: BTreeSet<u32> = self.subjects.iter().filter(unasked).copied().collect();
+        (!unasked.is_empty()).then_some(Question::Controllers(unasked))
+    }
+
+    fn dealt(&self) -> Dealt {
+        let mut dealt = Dealt::Reachable;
+        let is_late = self.is_late();
+        for id in &self.subjects {
+            let member = self.members.peers.get(id);
+            let standing = member.map_or(Standing::NotSeen, |member| member.standing);
+            let answers = member.is_some_and(|member| member.answers == Some(true));
+            let lenient = self.asked.options.cts_mode && is_late;
+            let this = match standing {
+                Standing::Online if answers => Dealt::Reachable,
+                Standing::Online | Standing::NotSeen if lenient => Dealt::Reachable,
+                Standing::Down => Dealt::Down,
+                Standing::Offline => Dealt::Not { is_final: true },
+                Standing::Online | Standing::WillBeFenced | Standing::NotSeen => {
+                    Dealt::Not { is_final: false }
+                }
+            };
+            dealt = match (dealt, this) {
+                (Dealt::Not { is_final: one }, Dealt::Not { is_final: two }) => {
+                    Dealt::Not { is_final: one && two }
+                }
+                (not @ Dealt::Not { .. }, _) | (_, not @ Dealt::Not { .. }) => not,
+                (Dealt::Reachable, Dealt::Reachable) => Dealt::Reachable,
+                (Dealt::Down, _) | (_, Dealt::Down) => Dealt::Down,
+            };
+        }
+        dealt
+    }
+
+    /// All are reachable or down. Shooting a peer does not make one's own data better.
+    fn down(&self) -> Next {
+        if !self.worth.is_up_to_date() {
+            return match self.serves {
+                // Banned before it went down, so nobody but this node can have written since.
+                true => self.end(Code::PeerBanned, Reason::BannedBeforeAndDown),
+                false => self.refused(Reason::OnlyConsistent),
+            };
+        }
+        match (self.serves, self.progress.has_waited) {
+            (true, false) => self.end(Code::PeerBanned, Reason::BannedBeforeAndDown),
+            (true, true) => self.end(Code::PeerDown, Reason::BannedAndDown),
+            (false, _) => self.write(Code::PeerDown, Reason::BannedAndDown),
+        }
+    }
+
+    /// Somebody may be alive and writing.
+    fn unconfirmed(&self, is_final: bool) -> Next {
+        if self.serves && !self.members.has_stonith {
+            return self.end(Code::PeerBanned, Reason::BannedBefore);
+        }
+        if !self.worth.is_up_to_date() {
+            if self.asked.options.unreachable_is_outdated {
+                return self.accept(Accepted::Operator);
+            }
+            return match is_final || self.is_late() {
+                true => self.refused(Reason::OnlyConsistentAndUnconfirmed),
+                false => Next::Wait { pause: PAUSE, until: Until::Peer },
+            };
+        }
+        if !is_final && !self.is_late() {
+            return Next::Wait { pause: PAUSE, until: Until::Peer };
+        }
+        let policy = match self.seen.policy {
+            _ if self.local.is_frozen => Some(Policy::ResourceAndStonith),
+            policy => policy,
+        };
+        let strict = if !self.members.has_stonith {
+            return self.accept(Accepted::NoStonith);
+        } else if self.asked.options.on_timeout == OnTimeout::Thaw {
+            return self.accept(Accepted::OnTimeoutThaw);
+        } else {
+            match policy {
+                None => return Next::Ask(Question::Policy),
+                Some(Policy::ResourceOnly) => return self.accept(Accepted::ResourceOnly),
+                Some(Policy::ResourceAndStonith) => Strict::ResourceAndStonith,
+                Some(Policy::NotKnown) => Strict::PolicyNotKnown,
+            }
+        };
+        match self.is_late() {
+            true => self.end(Code::NotFenced, Reason::StillUnconfirmed { strict }),
+            false => Next::Wait { pause: PAUSE, until: Until::Peer },
+        }
+    }
+
+    fn accept(&self, accepted: Accepted) -> Next {
+        let reason = Reason::Unconfirmed { accepted };
+        match self.serves {
+            true => self.end(Code::PeerUnreachable, reason),
+            false => self.write(Code::PeerUnreachable, reason),
+        }
+    }
+
+    /// The stock handler answers 5 for data that is not good enough. The kernel takes that for "the peer is outdated"
+    /// as soon as one volume is UpToDate, so it is only said where none is.
+    fn refused(&self, reason: Reason) -> Next {
+        match self.worth.has_some_up_to_date() {
+            true => self.end(Code::NotFenced, Reason::OwnDataMixed),
+            false => self.end(Code::PeerUnreachable, reason),
+        }
+    }
+
+    fn is_late(&self) -> bool {
+        self.seen.elapsed >= self.asked.options.timeout
+    }
+
+    fn write(&self, then: Code, because: Reason) -> Next {
+        let is_new = self.members.rule.is_none();
+        let placed = Some(Placed { then, because, is_new });
+        let allowed = self.allowed.clone();
+        self.change(Step::Write { version: self.members.version, allowed, placed })
+    }
+
+    /// A change, as long as there is hope for it.
+    fn change(&self, step: Step) -> Next {
+        if self.progress.failures.len() >= FAILURES {
+            let why = self.progress.failures.last().cloned().unwrap_or_default();
+            return self.end(Code::NotFenced, Reason::NotWritten(why));
+        }
+        if self.seen.elapsed >= self.patience() {
+            let moved = self.progress.conflicts;
+            let why = format!("the CIB changed {moved} times before the change arrived");
+            return self.end(Code::NotFenced, Reason::NotWritten(why));
+        }
+        Next::Do(step)
+    }
+
+    fn patience(&self) -> Duration {
+        self.asked.options.timeout.max(self.asked.options.hickup) + WRITING
+    }
+
+    fn end(&self, code: Code, reason: Reason) -> Next {
+        done(self.asked, self.seen, code, reason)
+    }
+}
