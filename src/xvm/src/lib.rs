@@ -9,11 +9,13 @@
 
 mod algorithm;
 mod challenge;
+pub mod configuration;
 mod error;
 pub mod exchange;
 mod host_list;
 mod key;
 mod operation;
+pub mod permission;
 mod protection;
 mod request;
 mod seen;
