@@ -1,7 +1,10 @@
 //! Changes of the CIB as patches for `cibadmin --patch`, each for the one version that was examined, and what cibadmin
 //! answers. Invariant: a patch touches the rule that it was made for and nothing else, and applies to no other version.
 
+mod answer;
+
 use crate::{Cib, CibVersion, FenceRule, rule::Allowed, xml::Element};
+pub use answer::PatchAnswer;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 
@@ -213,43 +216,5 @@ impl Change {
     }
 }
 
-/// What cibadmin said to a patch. Whether it holds is seen in the CIB only.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub enum PatchAnswer {
-    /// It was applied.
-    Done,
-    /// The CIB is another than was examined: look again.
-    VersionMoved,
-    /// No cluster here, or it is shutting down.
-    NoConnection,
-    /// This user may not.
-    NotPermitted,
-    /// This partition may not.
-    NoQuorum,
-    /// Nobody answered in cibadmin's own time: it may have been applied, or be yet.
-    TimedOut,
-    /// It was refused.
-    Failed(String),
-}
-
-impl PatchAnswer {
-    /// By cibadmin's exit status and what it wrote to stderr. Statuses from 200 on are of Pacemaker 1.1.
-    #[must_use]
-    pub fn of(code: i32, stderr: &str) -> PatchAnswer {
-        match code {
-            0 => PatchAnswer::Done,
-            103 | 205 | 207 => PatchAnswer::VersionMoved,
-            // The cluster's version is lower than the one examined, as after a restored backup.
-            _ if stderr.contains("requesting full refresh") => PatchAnswer::VersionMoved,
-            102 => PatchAnswer::NoConnection,
-            4 | 77 => PatchAnswer::NotPermitted,
-            106 | 202 => PatchAnswer::NoQuorum,
-            124 => PatchAnswer::TimedOut,
-            _ => {
-                let mut lines = stderr.lines().map(str::trim).filter(|line| !line.is_empty());
-                let last = lines.next_back().unwrap_or("cibadmin says nothing");
-                PatchAnswer::Failed(format!("{last} (exit status {code})"))
-            }
-        }
-    }
-}
+#[cfg(test)]
+mod tests;
