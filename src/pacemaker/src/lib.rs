@@ -2,3 +2,20 @@
 //! peer, built, read and compared by meaning. Invariant: pure; what the CIB does not say is never made up.
 
 #![forbid(unsafe_code)]
+
+mod cib;
+mod extract;
+mod node;
+mod nvset;
+mod properties;
+mod resources;
+mod state;
+mod version;
+mod xml;
+
+pub use cib::{Cib, CibError};
+pub use node::{NameError, Node, NodeKind};
+pub use properties::{NoQuorumPolicy, Properties, WatchdogTimeout};
+pub use resources::CloneError;
+pub use state::{Expected, Join, NodeState, Presence, Standing};
+pub use version::{CibVersion, FeatureSet};
