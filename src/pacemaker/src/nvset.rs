@@ -94,7 +94,7 @@ pub(crate) fn score(text: &str) -> i64 {
     let is = |word: &str| text.eq_ignore_ascii_case(word);
     if is("INFINITY") || is("+INFINITY") {
         INFINITY
-    } else if is("-INFINITY") || is("red") {
+    } else if is("-INFINITY") {
         -INFINITY
     } else {
         text.parse::<i64>().map_or(0, |number| number.clamp(-INFINITY, INFINITY))
