@@ -6,4 +6,6 @@
 #![forbid(unsafe_code)]
 
 pub mod decide;
+pub mod explain;
 pub mod facts;
+pub mod record;
