@@ -3,6 +3,8 @@
 
 use std::{path::PathBuf, time::Duration};
 
+use duet_pacemaker::Role;
+
 use crate::decide::{self, Mode, OnTimeout};
 
 /// Where locks are, as with the stock handlers: a directory that only root can write to.
@@ -17,8 +19,8 @@ pub struct Options {
     pub resource: Option<String>,
     /// `--master-id`: the clone, which is not looked for then.
     pub clone: Option<String>,
-    /// `--role`: what the rule calls the role, if it is to be a certain word.
-    pub role: Option<String>,
+    /// `--role`: what a new rule calls the role.
+    pub role: Role,
     /// `--fencing-attribute`: the node attribute that rules are written with.
     pub attribute: Option<String>,
     /// `--id-prefix`: what the ids of rules begin with.
@@ -80,7 +82,7 @@ impl Default for Options {
             decision: decide::Options::default(),
             resource: None,
             clone: None,
-            role: None,
+            role: Role::default(),
             attribute: None,
             id_prefix: None,
             is_quiet: false,
@@ -126,7 +128,12 @@ const fn value(
 const KNOWN: &[Known] = &[
     value(&["resource"], Some('r'), |o, v| word(&mut o.resource, v)),
     value(&["master-id"], Some('i'), |o, v| word(&mut o.clone, v)),
-    value(&["role"], Some('l'), |o, v| word(&mut o.role, v)),
+    value(&["role"], Some('l'), |o, v| {
+        Role::parse(v).is_some_and(|role| {
+            o.role = role;
+            true
+        })
+    }),
     value(&["fencing-attribute"], Some('a'), |o, v| word(&mut o.attribute, v)),
     value(&["id-prefix"], Some('p'), |o, v| word(&mut o.id_prefix, v)),
     value(&["timeout"], Some('t'), |o, v| seconds(&mut o.decision.timeout, v)),
@@ -280,11 +287,9 @@ mod tests {
         ] {
             let read = read(words);
             assert_eq!(read.notes, Vec::<String>::new(), "{words}");
-            let texts = [&read.resource, &read.clone, &read.role, &read.attribute, &read.id_prefix];
-            assert_eq!(
-                texts.map(|text| text.as_deref().unwrap()),
-                ["r1", "ms", "Promoted", "site", "my"]
-            );
+            let texts = [&read.resource, &read.clone, &read.attribute, &read.id_prefix];
+            assert_eq!(texts.map(|text| text.as_deref().unwrap()), ["r1", "ms", "site", "my"]);
+            assert_eq!(read.role, Role::Promoted);
             assert_eq!(read.decision.timeout, Duration::from_secs(7));
             assert_eq!(read.decision.dc_timeout, Duration::from_secs(8));
         }
@@ -338,6 +343,7 @@ mod tests {
             "--dc-timeout=",
             "--quiet=yes",
             "--on-timeout=melt",
+            "--role=Chief",
             "--lock-dir relative",
             "--lock-file=",
         ] {

@@ -25,9 +25,8 @@ impl Program {
     #[must_use]
     pub fn called(name: &OsStr) -> Option<Program> {
         let name = Path::new(name).file_name()?.to_str()?;
-        let is = |known: &str| {
-            name.strip_prefix(known).is_some_and(|suffix| SUFFIXES.contains(&suffix))
-        };
+        let is =
+            |known: &str| name.strip_prefix(known).is_some_and(|suffix| SUFFIXES.contains(&suffix));
         NAMES.iter().find(|(known, _)| is(known)).map(|(_, program)| *program)
     }
 

@@ -78,6 +78,13 @@ pub fn guard(name: &str, log: &Arc<Log>) {
     }));
 }
 
+/// What this machine calls itself, if that is text.
+#[must_use]
+pub fn host_name() -> Option<String> {
+    let name = nix::unistd::gethostname().ok()?.into_string().ok()?;
+    Some(name).filter(|name| !name.is_empty())
+}
+
 /// What a caller may have changed, as it usually is.
 pub(crate) fn take_signals() {
     nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o022));
