@@ -18,7 +18,9 @@ pub mod program;
 pub mod record;
 mod rule;
 mod suicide;
+mod tell;
 mod tools;
+mod turns;
 
 use std::ffi::OsString;
 
