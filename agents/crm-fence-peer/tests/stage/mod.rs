@@ -27,7 +27,7 @@ pub(crate) const V9: Version = Version { major: 9, minor: 2, patch: 16 };
 /// A cluster and its nodes.
 pub(crate) struct Stage {
     pub(crate) cluster: FakeCluster,
-    pub(crate) nodes: Vec<Node>,
+    pub(crate) nodes: Vec<Arc<Node>>,
 }
 
 /// One node.
@@ -85,8 +85,8 @@ impl Stage {
             return None;
         }
         let cluster = FakeCluster::start(cib);
-        let nodes = (0_u32..).zip(names).map(|(id, name)| Node::new(version, id, name, names));
-        let nodes: Vec<Node> = nodes.collect();
+        let node = |(id, name): (u32, &&str)| Arc::new(Node::new(version, id, name, names));
+        let nodes: Vec<Arc<Node>> = (0..).zip(names).map(node).collect();
         for node in &nodes {
             cluster.join(&node.name, &node.tools);
         }
@@ -353,6 +353,15 @@ impl Node {
             .envs(environment.iter().cloned())
             .stdin(Stdio::null());
         command
+    }
+
+    /// Waits until a call that runs has looked so often.
+    pub(crate) fn looked(&self, times: usize) {
+        let began = Instant::now();
+        while self.called().iter().filter(|tool| *tool == "cibadmin").count() < times {
+            assert!(began.elapsed() < Duration::from_secs(60), "{:?}", self.called());
+            std::thread::sleep(Duration::from_millis(5));
+        }
     }
 
     /// The tools that were called, without arguments.
