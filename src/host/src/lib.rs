@@ -28,4 +28,4 @@ pub use lock::Lock;
 pub use log::Log;
 pub use netlink::Error as NetlinkError;
 pub use nix::sys::signal::Signal;
-pub use run::{Machine, run};
+pub use run::{Machine, guard, host_name, leave_with, run};
