@@ -3,6 +3,14 @@
 
 mod cases;
 mod doubts;
+mod ends;
+mod every;
+mod fence_product;
+mod fence_rules;
+mod properties;
+mod situations;
+mod stock;
+mod unfence_product;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -14,4 +22,5 @@ use crate::facts::{
     Cluster, Data, Kernel, Local, Member, Members, Peer, Policy, Rule, Seen, Standing, Volume,
 };
 use cases::*;
+use every::*;
 use reason::{Accepted, Kept, Strict};
