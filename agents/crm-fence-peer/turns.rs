@@ -165,6 +165,7 @@ fn words(until: Until) -> &'static str {
         Until::Kernel => "DRBD to say its state",
         Until::Cib => "the CIB to be readable",
         Until::Dc => "a DC",
+        Until::Quorum => "quorum",
         Until::Peer => "the peer to be reachable, or confirmed down",
         Until::Link => "a short interruption to be over",
     }

@@ -83,6 +83,7 @@ pub(super) fn until_in_words(until: Until) -> &'static str {
         Until::Kernel => "until DRBD can be asked",
         Until::Cib => "until the CIB can be read",
         Until::Dc => "until there is a DC",
+        Until::Quorum => "until the partition has quorum",
         Until::Peer => "until a peer can be reached or is confirmed down",
         Until::Link => "whether the connection comes back by itself",
     }
