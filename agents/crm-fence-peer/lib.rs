@@ -8,4 +8,5 @@
 pub mod decide;
 pub mod explain;
 pub mod facts;
+pub mod hooks;
 pub mod record;
