@@ -11,6 +11,7 @@ pub mod decide;
 pub mod explain;
 pub mod facts;
 mod handler;
+pub mod hooks;
 mod lock;
 mod observe;
 pub mod options;

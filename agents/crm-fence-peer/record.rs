@@ -229,12 +229,15 @@ impl Record {
             cib: self.unless_known(evidence.cib, |evidence| evidence.cib.as_ref()),
             kernel: self.unless_known(evidence.kernel, |evidence| evidence.kernel.as_ref()),
         };
-        if self.turns.len() >= HEAD + TAIL {
-            self.turns.remove(HEAD);
-            self.left_out += 1;
-        }
         let (seen, progress, next) = (seen.clone(), progress.clone(), next.clone());
         self.turns.push(Turn { number, seen, progress, next, evidence });
+        if self.turns.len() > HEAD + TAIL {
+            let left_out = self.turns.remove(HEAD).evidence;
+            self.left_out += 1;
+            let after = &mut self.turns[HEAD].evidence;
+            after.cib = after.cib.take().or(left_out.cib);
+            after.kernel = after.kernel.take().or(left_out.kernel);
+        }
     }
 
     fn unless_known(

@@ -173,8 +173,12 @@ fn of_very_many_turns_the_first_and_the_last_ones_stay() {
     for second in 0..1000_u64 {
         seen.elapsed = Duration::from_millis(second * 19);
         let next = decide(&asked, &seen, &progress);
-        record.turn(&seen, &progress, &next, evidence("<cib/>"));
+        let cib = if second < 100 { "<early/>" } else { "<late/>" };
+        record.turn(&seen, &progress, &next, evidence(cib));
     }
+    assert_eq!(record.turns[0].evidence.cib.as_deref(), Some("<early/>"));
+    assert_eq!(record.turns[HEAD].evidence.cib.as_deref(), Some("<late/>"));
+    assert_eq!(record.turns[HEAD + 1].evidence.cib, None);
     let numbers: Vec<u64> = record.turns.iter().map(|turn| turn.number).collect();
     assert_eq!((numbers[0], numbers[HEAD - 1], numbers[HEAD]), (1, 60, 941));
     assert_eq!((numbers.last(), record.left_out), (Some(&1000), 880));
