@@ -21,6 +21,7 @@ mod pidfd;
 pub mod process;
 pub mod processes;
 mod run;
+pub mod serial;
 mod syslog;
 
 pub use error::Error;

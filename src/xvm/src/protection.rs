@@ -56,6 +56,12 @@ impl Keyed {
         self.algorithm
     }
 
+    /// The same key with another algorithm; none is none.
+    #[must_use]
+    pub fn with(&self, algorithm: Algorithm) -> Option<Self> {
+        (algorithm != Algorithm::None).then(|| Self { algorithm, key: self.key.clone() })
+    }
+
     /// The hash of the key and `content`, left-aligned.
     pub(crate) fn digest(&self, content: &[u8]) -> [u8; DIGEST] {
         match self.algorithm {

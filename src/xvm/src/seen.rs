@@ -66,10 +66,10 @@ impl Replays {
         if !self.known.insert(digest) {
             return false;
         }
-        if self.order.len() == self.capacity
-            && let Some(oldest) = self.order.pop_front()
-        {
-            self.known.remove(&oldest);
+        if self.order.len() == self.capacity {
+            if let Some(oldest) = self.order.pop_front() {
+                self.known.remove(&oldest);
+            }
         }
         self.order.push_back(digest);
         true

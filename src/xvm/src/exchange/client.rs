@@ -131,6 +131,12 @@ impl Client {
         Ok(())
     }
 
+    /// How many hosts of a list there are so far.
+    #[must_use]
+    pub fn listed(&self) -> usize {
+        self.hosts.0.len()
+    }
+
     /// What came of it, once it is finished.
     #[must_use]
     pub fn answer(self) -> Option<Answer> {
