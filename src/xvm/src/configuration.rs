@@ -7,6 +7,7 @@ mod write;
 use std::fmt;
 
 use lexer::{Lexer, Sort};
+pub use write::Unwritable;
 
 /// Sections within sections beyond this are refused; nothing that is configured needs more than three.
 const DEPTH: usize = 16;
