@@ -253,7 +253,7 @@ fn create(
     let ways: &[CreateFlags] = match config.driver {
         Some(Driver::Qemu | Driver::Xen) => &[CreateFlags::PAUSED],
         Some(Driver::Lxc) => &[CreateFlags::PLAIN],
-        None => &[CreateFlags::PAUSED, CreateFlags::PLAIN],
+        Some(Driver::Test) | None => &[CreateFlags::PAUSED, CreateFlags::PLAIN],
     };
     let mut libvirt = observe::connect(config, limit)?;
     let result = first_known(ways, |how| Ok((libvirt.create_with(xml, how)?, how)));
@@ -282,7 +282,9 @@ fn undefine(config: &Config, domain: &DomainRef, limit: Duration) -> Result<(), 
     let nvram = UndefineFlags::KEEP_NVRAM;
     let ways: &[UndefineFlags] = match config.driver {
         Some(Driver::Qemu) => &[nvram.and(UndefineFlags::KEEP_TPM), nvram],
-        None => &[nvram.and(UndefineFlags::KEEP_TPM), nvram, UndefineFlags::PLAIN],
+        Some(Driver::Test) | None => {
+            &[nvram.and(UndefineFlags::KEEP_TPM), nvram, UndefineFlags::PLAIN]
+        }
         Some(Driver::Lxc | Driver::Xen) => &[UndefineFlags::PLAIN],
     };
     let mut libvirt = observe::connect(config, limit)?;

@@ -35,7 +35,7 @@ pub(crate) fn can_tell(driver: Option<Driver>, action: Action) -> bool {
     match driver {
         Some(Driver::Qemu) => matches!(action, Action::Monitor | Action::Status | Action::Stop),
         Some(Driver::Lxc) => matches!(action, Action::Monitor | Action::Status),
-        Some(Driver::Xen) | None => false,
+        Some(Driver::Xen | Driver::Test) | None => false,
     }
 }
 
@@ -70,7 +70,7 @@ pub(crate) fn may_come_back(driver: Option<Driver>, action: Action) -> bool {
         Some(Driver::Qemu) => "virtqemud",
         Some(Driver::Lxc) => "virtlxcd",
         Some(Driver::Xen) => "virtxend",
-        None => return true,
+        Some(Driver::Test) | None => return true,
     };
     let found = Table::default().find(|seen| [own, "libvirtd"].contains(&seen.name.as_str()));
     found.map_or(true, |daemon| daemon.is_some())
@@ -121,7 +121,7 @@ fn pid_files(driver: Driver, wanted: &[&Identity]) -> Vec<PathBuf> {
     let driver = match driver {
         Driver::Qemu => "qemu",
         Driver::Lxc => "lxc",
-        Driver::Xen => return Vec::new(),
+        Driver::Xen | Driver::Test => return Vec::new(),
     };
     let mut files = Vec::new();
     // libvirt allows no slash in a name.
@@ -159,7 +159,7 @@ fn is_meant(driver: Driver, wanted: &[&Identity], seen: &Seen) -> bool {
             program.and_then(|mut parts| parts.next()) == Some(b"libvirt_lxc".as_slice())
                 && wanted.iter().any(|identity| value("--name") == Some(identity.name.as_bytes()))
         }
-        Driver::Xen => false,
+        Driver::Xen | Driver::Test => false,
     }
 }
 

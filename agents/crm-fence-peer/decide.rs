@@ -137,6 +137,8 @@ pub enum Until {
     Cib,
     /// A DC.
     Dc,
+    /// Quorum.
+    Quorum,
     /// A peer to be reachable, or confirmed down.
     Peer,
     /// A short interruption to be over.
@@ -252,7 +254,25 @@ const WRITING: Duration = Duration::from_secs(10);
 /// So many changes that failed for another reason than a CIB that had moved on are enough.
 const FAILURES: usize = 2;
 
+impl Progress {
+    /// Whether a change was tried.
+    #[must_use]
+    pub fn has_tried(&self) -> bool {
+        self.placed.is_some() || self.has_removed || self.conflicts > 0 || !self.failures.is_empty()
+    }
+}
+
 impl Options {
+    /// Until when looks that are not whole are followed by others, since the process began. What was waited for or begun
+    /// after a whole look is not given up for one that was not: DRBD does not call again.
+    fn sight(&self, progress: &Progress) -> Duration {
+        let longest = self.dc_timeout.max(self.hickup);
+        match progress.has_waited || progress.has_tried() {
+            true => longest.max(self.timeout) + WRITING,
+            false => longest,
+        }
+    }
+
     /// When every call is over, since the process began, whatever hangs.
     #[must_use]
     pub fn end(&self) -> Duration {

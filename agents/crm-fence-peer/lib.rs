@@ -5,5 +5,41 @@
 //! decided on again.
 #![forbid(unsafe_code)]
 
+mod apply;
+mod asked;
 pub mod decide;
+pub mod explain;
 pub mod facts;
+mod handler;
+pub mod hooks;
+mod lock;
+mod observe;
+pub mod options;
+pub mod program;
+pub mod record;
+mod rule;
+mod suicide;
+mod tell;
+mod tools;
+mod turns;
+
+use std::ffi::OsString;
+
+use crate::program::Program;
+
+/// Runs the program that this executable was called as, and exits.
+pub fn main() -> ! {
+    let _ = duet_host::clock::now();
+    let mut words = std::env::args_os();
+    let name = words.next().unwrap_or_default();
+    let arguments: Vec<OsString> = words.collect();
+    match Program::called(&name) {
+        Some(Program::Peer(mode)) => handler::run(mode, &arguments),
+        None => {
+            let name = name.to_string_lossy();
+            duet_host::Log::new("crm-fence-peer", &duet_ocf::Environment::default(), false)
+                .line(duet_ocf::Level::Error, &format!("{name:?} is not the name of a handler"));
+            duet_host::leave_with(1)
+        }
+    }
+}

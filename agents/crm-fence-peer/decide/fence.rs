@@ -51,7 +51,7 @@ pub fn fence(asked: &Asked, seen: &Seen, progress: &Progress) -> Next {
 }
 
 fn look<'a>(asked: &'a Asked, seen: &'a Seen, progress: &'a Progress) -> Result<Look<'a>, Next> {
-    let patience = asked.options.dc_timeout;
+    let patience = asked.options.sight(progress);
     let later = |until, reason| match seen.elapsed < patience {
         true => Next::Wait { pause: PAUSE, until },
         false => not_fenced(asked, seen, reason),
@@ -138,10 +138,11 @@ fn not_fenced(asked: &Asked, seen: &Seen, reason: Reason) -> Next {
 
 fn done(asked: &Asked, seen: &Seen, code: Code, reason: Reason) -> Next {
     let is_primary = matches!(&seen.kernel, Kernel::Known(local) if local.is_primary);
-    let suicide = asked.options.suicide
-        && is_primary
-        && code == Code::NotFenced
-        && reason != Reason::PeerIsBack;
+    // Of two Primaries in a split brain only the one that is banned is to end, not both; and where nobody answers for
+    // the peer, this node may have the only copy that is left, and its I/O is frozen as it is.
+    let is_spared =
+        matches!(reason, Reason::PeerIsBack | Reason::SplitBrain | Reason::StillUnconfirmed { .. });
+    let suicide = asked.options.suicide && is_primary && code == Code::NotFenced && !is_spared;
     Next::Done(Answer { code, reason, suicide })
 }
 
@@ -168,7 +169,7 @@ impl Look<'_> {
         if !self.worth.is_consistent() {
             return self.refused(Reason::OwnDataBad);
         }
-        if let Some(placed) = self.progress.placed.as_ref().filter(|_| self.serves) {
+        if let Some(placed) = self.progress.placed.as_ref().filter(|placed| self.holds(placed)) {
             return self.end(placed.then, placed.because.clone());
         }
         if let Some(question) = self.question() {
@@ -192,7 +193,11 @@ impl Look<'_> {
     /// Whether the loss that this call is about has healed.
     fn is_back(&self) -> bool {
         match self.asked.peer {
-            Some(peer) => self.local.peers.get(&peer).is_some_and(crate::facts::Peer::is_good),
+            Some(peer) => self
+                .local
+                .peers
+                .get(&peer)
+                .is_some_and(|peer| peer.is_good() || (peer.is_connected && peer.is_client)),
             None => self.local.all_peers_good(),
         }
     }
@@ -209,17 +214,40 @@ impl Look<'_> {
                     && self.local.vouches_for_all()
                     && !rule.bans(&self.members.me) =>
             {
-                self.change(Step::Remove { version: self.members.version })
+                match self.change(Step::Remove { version: self.members.version }) {
+                    // Nobody dies for a rule that stays behind.
+                    Next::Done(answer) => Next::Done(Answer { suicide: false, ..answer }),
+                    next => next,
+                }
             }
             Some(_) | None => self.end(Code::NotFenced, Reason::PeerIsBack),
         }
+    }
+
+    /// Whether what was to be answered once the rule is seen may be answered of this look: own data can have become
+    /// worse since.
+    fn holds(&self, placed: &Placed) -> bool {
+        let operator = Reason::Unconfirmed { accepted: Accepted::Operator };
+        self.serves
+            && match placed.then {
+                Code::Done | Code::NotFenced => false,
+                Code::PeerBanned => true,
+                Code::PeerUnreachable => self.worth.is_up_to_date() || placed.because == operator,
+                Code::PeerDown => self.worth.is_up_to_date(),
+            }
+    }
+
+    /// Whether the rule bans everybody, and did when this call began.
+    fn served_before(&self) -> bool {
+        self.serves && self.progress.placed.is_none()
     }
 
     /// Controllers that have not been asked in this look.
     fn question(&self) -> Option<Question> {
         let unasked = |id: &&u32| {
             self.members.peers.get(id).is_some_and(|member| {
-                member.standing == Standing::Online && member.answers.is_none()
+                let is_known = member.name.is_some();
+                is_known && member.standing == Standing::Online && member.answers.is_none()
             })
         };
         let unasked: BTreeSet<u32> = self.subjects.iter().filter(unasked).copied().collect();
@@ -231,6 +259,8 @@ impl Look<'_> {
         let is_late = self.is_late();
         for id in &self.subjects {
             let member = self.members.peers.get(id);
+            // Nothing that is said of a node says anything of a peer that is not known to be that node.
+            let member = member.filter(|member| member.name.is_some());
             let standing = member.map_or(Standing::NotSeen, |member| member.standing);
             let answers = member.is_some_and(|member| member.answers == Some(true));
             let lenient = self.asked.options.cts_mode && is_late;
@@ -258,22 +288,24 @@ impl Look<'_> {
     /// All are reachable or down. Shooting a peer does not make one's own data better.
     fn down(&self) -> Next {
         if !self.worth.is_up_to_date() {
-            return match self.serves {
+            return match self.served_before() {
                 // Banned before it went down, so nobody but this node can have written since.
                 true => self.end(Code::PeerBanned, Reason::BannedBeforeAndDown),
                 false => self.refused(Reason::OnlyConsistent),
             };
         }
-        match (self.serves, self.progress.has_waited) {
-            (true, false) => self.end(Code::PeerBanned, Reason::BannedBeforeAndDown),
-            (true, true) => self.end(Code::PeerDown, Reason::BannedAndDown),
-            (false, _) => self.write(Code::PeerDown, Reason::BannedAndDown),
+        if !self.serves {
+            return self.write(Code::PeerDown, Reason::BannedAndDown);
+        }
+        match self.served_before() && !self.progress.has_waited {
+            true => self.end(Code::PeerBanned, Reason::BannedBeforeAndDown),
+            false => self.end(Code::PeerDown, Reason::BannedAndDown),
         }
     }
 
     /// Somebody may be alive and writing.
     fn unconfirmed(&self, is_final: bool) -> Next {
-        if self.serves && !self.members.has_stonith {
+        if self.served_before() && !self.members.has_stonith {
             return self.end(Code::PeerBanned, Reason::BannedBefore);
         }
         if !self.worth.is_up_to_date() {
@@ -332,7 +364,8 @@ impl Look<'_> {
     }
 
     fn write(&self, then: Code, because: Reason) -> Next {
-        let is_new = self.members.rule.is_none();
+        let is_new = self.members.rule.is_none()
+            || self.progress.placed.as_ref().is_some_and(|placed| placed.is_new);
         let placed = Some(Placed { then, because, is_new });
         let allowed = self.allowed.clone();
         self.change(Step::Write { version: self.members.version, allowed, placed })
@@ -344,7 +377,8 @@ impl Look<'_> {
             let why = self.progress.failures.last().cloned().unwrap_or_default();
             return self.end(Code::NotFenced, Reason::NotWritten(why));
         }
-        if self.seen.elapsed >= self.patience() {
+        // Who got the lock late tries once.
+        if self.seen.elapsed >= self.patience() && self.progress.has_tried() {
             let moved = self.progress.conflicts;
             let why = format!("the CIB changed {moved} times before the change arrived");
             return self.end(Code::NotFenced, Reason::NotWritten(why));

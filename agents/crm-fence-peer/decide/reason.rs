@@ -133,7 +133,7 @@ impl fmt::Display for Reason {
                 };
                 write!(
                     out,
-                    "nobody has confirmed in time that the peer is down, and it may be writing{why}; frozen I/O stays frozen. See to it that the peer is off, confirm that with stonith_admin --confirm, then run drbdadm resume-io"
+                    "nobody has confirmed in time that the peer is down, and it may be writing{why}; frozen I/O stays frozen. See to it that the peer is off, confirm that with stonith_admin --confirm, have it banned by running this handler by hand, and only then run drbdadm resume-io"
                 )
             }
             Reason::OnlyConsistent => out.write_str(

@@ -1,5 +1,5 @@
 //! unfence-peer: whether peers that were banned may be promoted again. Invariant: a node is freed only by one that is
-//! allowed itself and makes the writes, if anybody does, on the version of the CIB that it looked at, while the kernel says
+//! allowed itself, in a partition with quorum, and makes the writes, if anybody does, on the version of the CIB that it looked at, while the kernel says
 //! in the same look that the node is connected and UpToDate in every volume.
 
 use std::collections::BTreeSet;
@@ -34,6 +34,10 @@ pub fn unfence(asked: &Asked, seen: &Seen, progress: &Progress) -> Next {
         Kernel::Unconfigured => return end(Code::NotFenced, Reason::Unconfigured),
         Kernel::Silent(why) => return later(Until::Kernel, Reason::KernelSilent(why.clone())),
     };
+    if !members.has_quorum {
+        // What is changed here is not what the other partition compares with, and could replace its rule afterwards.
+        return later(Until::Quorum, Reason::NoQuorum);
+    }
     if rule.bans(&members.me) {
         // Who is banned can still believe in a connection that the other side has lost, and written without.
         let is_told = asked.options.only_if_owner;
@@ -78,13 +82,20 @@ fn freed<'a>(
         })
         .map(|(id, _)| *id)
         .collect();
-    good.into_iter().filter_map(|id| members.peers.get(&id)?.name.clone())
+    let name = |id: &u32| members.peers.get(id).and_then(|member| member.name.clone());
+    let others: Vec<String> =
+        local.peers.keys().filter(|id| !good.contains(id)).filter_map(name).collect();
+    let names: Vec<String> = good.iter().filter_map(name).collect();
+    // Two DRBD nodes that have one name in the cluster are freed together or not at all.
+    names
+        .into_iter()
+        .filter(move |name| !others.iter().any(|other| other.eq_ignore_ascii_case(name)))
 }
 
 fn change(step: Step, asked: &Asked, seen: &Seen, progress: &Progress) -> Next {
     let why = match progress.failures.last() {
         Some(why) if progress.failures.len() >= FAILURES => why.clone(),
-        Some(_) | None if seen.elapsed >= asked.options.timeout => {
+        Some(_) | None if seen.elapsed >= asked.options.timeout && progress.has_tried() => {
             format!("the CIB changed {} times before the change arrived", progress.conflicts)
         }
         Some(_) | None => return Next::Do(step),

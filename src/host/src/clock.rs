@@ -3,7 +3,7 @@
 
 use duet_ocf::Deadline;
 use std::sync::OnceLock;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 static BEGAN: OnceLock<Instant> = OnceLock::new();
 
@@ -19,6 +19,13 @@ pub fn since_boot() -> Duration {
     use nix::time::{ClockId, clock_gettime};
     // It cannot fail for a clock that every kernel of the last ten years has.
     clock_gettime(ClockId::CLOCK_BOOTTIME).map_or(Duration::ZERO, Duration::from)
+}
+
+/// Time since the beginning of 1970, as this machine's clock has it now: for names and for people. It may be wrong and may
+/// jump, so no decision is made from it.
+#[must_use]
+pub fn of_day() -> Duration {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
 }
 
 /// A deadline this far from now.

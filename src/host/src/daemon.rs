@@ -6,12 +6,14 @@ use crate::run::leave;
 use crate::{Error, Log, clock};
 use duet_ocf::{Environment, ExitCode, fold};
 use std::ffi::OsStr;
-use std::io;
+use std::io::{self, Read};
+use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
 use std::panic::PanicHookInfo;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Starts `program` in a session of its own and goes on without it. Whether it lives, only a look at it tells.
 ///
@@ -37,6 +39,83 @@ where
     command.spawn().map(drop).map_err(failed)
 }
 
+/// What tells a process that whoever started it listens on its standard input for [`ready`].
+const HEARD: &str = "DUET_DAEMON_IS_HEARD";
+
+/// Like [`start`], with these variables beside our own, and waits until it says that it is ready; what it says instead, where it ends
+/// or gives up, comes back as the inner error.
+///
+/// # Errors
+/// [`Error::Start`], and [`Error::TimedOut`] for one that says nothing; it goes on then.
+pub fn start_and_hear<I>(
+    program: &Path,
+    words: I,
+    variables: &[(&str, &str)],
+    limit: Duration,
+) -> Result<Result<(), String>, Error>
+where
+    I: IntoIterator,
+    I::Item: AsRef<OsStr>,
+{
+    let name = program.display().to_string();
+    let failed = |source| Error::Start { program: name.clone(), source };
+    let (mut ours, theirs) = UnixStream::pair().map_err(failed)?;
+    let mut command = Command::new(program);
+    command
+        .args(words)
+        .envs(variables.iter().copied())
+        .env(HEARD, "1")
+        .current_dir("/")
+        .stdin(Stdio::from(std::os::fd::OwnedFd::from(theirs)))
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
+    leave_everything(&mut command);
+    let mut child = command.spawn().map_err(failed)?;
+    // Its end is its own now.
+    drop(command);
+    let deadline = clock::within(limit);
+    let mut said = Vec::new();
+    loop {
+        let left = deadline.remaining(clock::now());
+        if left.is_zero() {
+            return Err(Error::TimedOut { program: name, after: limit });
+        }
+        let mut piece = [0; 512];
+        ours.set_read_timeout(Some(left)).map_err(failed)?;
+        match ours.read(&mut piece) {
+            Ok(0) => break,
+            Ok(length) => said.extend_from_slice(&piece[..length]),
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted
+                ) => {}
+            Err(_) => break,
+        }
+        if said == b"READY\n" {
+            return Ok(Ok(()));
+        }
+    }
+    let _ = child.try_wait();
+    Ok(Err(String::from_utf8_lossy(&said).trim().to_owned()))
+}
+
+/// Says whether this process, which [`start_and_hear`] has started, is ready, or why it will not be. Says nothing where nobody listens.
+pub fn ready(result: Result<(), &str>) {
+    if std::env::var_os(HEARD).is_none() {
+        return;
+    }
+    let text = match result {
+        Ok(()) => "READY".to_owned(),
+        Err(why) => fold(why),
+    };
+    let _ = nix::unistd::write(std::io::stdin(), format!("{text}\n").as_bytes());
+    // What listens there is not kept from its end.
+    if let Ok(null) = std::fs::File::open("/dev/null") {
+        let _ = nix::unistd::dup2_stdin(&null);
+    }
+}
+
 /// A session of its own, and no descriptor but the three standard ones.
 #[allow(unsafe_code, reason = "the only way to run something between fork and exec")]
 fn leave_everything(command: &mut Command) {
@@ -56,12 +135,20 @@ fn leave_everything(command: &mut Command) {
 /// a panic ends it with a line in the log, which this returns.
 #[must_use]
 pub fn settle(name: &'static str) -> Arc<Log> {
+    settle_with(name, &[])
+}
+
+/// The same, where these variables say how to log in place of our own.
+#[must_use]
+pub fn settle_with(name: &'static str, variables: &[(&str, &str)]) -> Arc<Log> {
     let _ = clock::now();
     let environment: Environment = std::env::vars_os()
         .map(|(name, value)| {
             (name.to_string_lossy().into_owned(), value.to_string_lossy().into_owned())
         })
         .collect();
+    let environment =
+        variables.iter().fold(environment, |all, (name, value)| all.with(name, value));
     crate::run::take_signals();
     let log = Arc::new(Log::new(name, &environment, false));
     let for_panics = Arc::clone(&log);
@@ -77,7 +164,20 @@ pub fn settle(name: &'static str) -> Arc<Log> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::time::Duration;
+
+    #[test]
+    fn what_a_process_says_of_itself_is_heard() {
+        let run = |script: &str| {
+            let words = ["-c", script];
+            start_and_hear(Path::new("/bin/sh"), words, &[("WORD", "it")], Duration::from_secs(20))
+        };
+        assert_eq!(run("echo READY >&0; exec sleep 0.1").unwrap(), Ok(()));
+        assert_eq!(run("echo $WORD fails >&0").unwrap(), Err("it fails".to_owned()));
+        assert_eq!(run("exit 1").unwrap(), Err(String::new()));
+        let quiet = ["-c", "exec sleep 2"];
+        let heard = start_and_hear(Path::new("/bin/sh"), quiet, &[], Duration::from_millis(50));
+        assert!(matches!(heard, Err(Error::TimedOut { .. })));
+    }
 
     #[test]
     fn what_was_started_has_nothing_of_its_starters() {

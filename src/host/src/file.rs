@@ -113,6 +113,19 @@ fn read_all(file: &File, path: &Path, limit: usize) -> Result<Vec<u8>, Error> {
     Ok(bytes)
 }
 
+/// The first `limit` bytes of a regular file of any size, and its permission bits.
+///
+/// # Errors
+/// [`Error::Read`] and [`Error::NotAFile`].
+pub fn read_beginning(path: &Path, limit: u64) -> Result<(Vec<u8>, u32), Error> {
+    let (file, about) = open(path, 0)?;
+    let mut bytes = Vec::new();
+    file.take(limit)
+        .read_to_end(&mut bytes)
+        .map_err(|source| Error::Read { path: path.to_owned(), source })?;
+    Ok((bytes, about.permissions().mode() & 0o7777))
+}
+
 /// Like [`read`], for text.
 ///
 /// # Errors

@@ -21,6 +21,7 @@ mod pidfd;
 pub mod process;
 pub mod processes;
 mod run;
+pub mod serial;
 mod syslog;
 
 pub use error::Error;
@@ -28,4 +29,4 @@ pub use lock::Lock;
 pub use log::Log;
 pub use netlink::Error as NetlinkError;
 pub use nix::sys::signal::Signal;
-pub use run::{Machine, run};
+pub use run::{Machine, guard, host_name, leave_with, run};

@@ -7,7 +7,7 @@ use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
 use std::fs::{File, OpenOptions};
 use std::io;
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
 use std::time::Duration;
 
@@ -21,6 +21,28 @@ pub struct Lock {
 }
 
 impl Lock {
+    /// Takes the lock of the file of this name in a directory for locks, which is made where it is missing, and has to be
+    /// one that only its owner can write to, and the owner to be root or us: in any other, somebody could put a file
+    /// of theirs in the lock's place, and hold it. Of the name, slashes become underscores.
+    ///
+    /// # Errors
+    /// [`Error::Lock`], and [`Error::NotPrivate`].
+    pub fn take_in(
+        directory: &Path,
+        name: &str,
+        deadline: Deadline,
+    ) -> Result<Option<Lock>, Error> {
+        let path = directory.join(name.replace('/', "_"));
+        let failed = |source| Error::Lock { path: path.clone(), source };
+        std::fs::DirBuilder::new().recursive(true).mode(0o755).create(directory).map_err(failed)?;
+        let about = std::fs::symlink_metadata(directory).map_err(failed)?;
+        let is_ours = about.uid() == 0 || about.uid() == nix::unistd::geteuid().as_raw();
+        if !about.is_dir() || !is_ours || about.mode() & 0o022 != 0 {
+            return Err(Error::NotPrivate { path: directory.to_owned() });
+        }
+        Lock::take(&path, deadline)
+    }
+
     /// Takes the lock of this file, which is made where it is missing and stays; `None` where somebody else has it until
     /// the deadline.
     ///
@@ -67,6 +89,24 @@ mod tests {
         assert!(clock::now() - began >= Duration::from_millis(60));
         drop(held);
         assert!(Lock::take(&path, clock::within(Duration::ZERO)).unwrap().is_some());
+    }
+
+    #[test]
+    fn a_directory_that_others_can_write_to_is_no_place_for_a_lock() {
+        use std::os::unix::fs::PermissionsExt;
+        let root = tempfile::tempdir().unwrap();
+        let directory = root.path().join("run/locks");
+        let take = |directory: &Path| {
+            Lock::take_in(directory, "a/../b", clock::within(Duration::ZERO)).map(drop)
+        };
+        assert!(take(&directory).is_ok());
+        assert!(directory.join("a_.._b").is_file());
+        std::os::unix::fs::symlink(&directory, root.path().join("link")).unwrap();
+        assert!(matches!(take(&root.path().join("link")), Err(Error::NotPrivate { .. })));
+        std::fs::set_permissions(&directory, std::fs::Permissions::from_mode(0o777)).unwrap();
+        assert!(matches!(take(&directory), Err(Error::NotPrivate { .. })));
+        std::fs::write(root.path().join("file"), "").unwrap();
+        assert!(take(&root.path().join("file")).is_err());
     }
 
     #[test]

@@ -70,6 +70,23 @@ impl Log {
         }
     }
 
+    /// The log of a program that is not a resource agent: always syslog, facility `daemon`, whatever the environment says and
+    /// also on a terminal, where people read what it prints.
+    #[must_use]
+    pub fn system(program: &str) -> Log {
+        Log {
+            tag: format!("{program}[{}]", std::process::id()),
+            own_tag: false,
+            facility: syslog::facility("daemon"),
+            socket: PathBuf::from(syslog::SOCKET),
+            file: None,
+            debug_file: None,
+            debug: false,
+            terminal: false,
+            also_stderr: false,
+        }
+    }
+
     /// Sends to another syslog socket; for tests.
     #[must_use]
     pub fn with_socket(mut self, socket: &Path) -> Log {

@@ -6,6 +6,7 @@ use crate::{Log, clock};
 use duet_ocf::{Action, Agent, Environment, ExitCode, Host, Level, drive, exit_reason_line, fold};
 use std::io::Write;
 use std::panic::PanicHookInfo;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Runs an agent on this machine with this process's arguments and environment, and exits.
@@ -54,10 +55,34 @@ pub fn run<A: Agent>(mut agent: A) -> ! {
 
 /// Ends the process at once: no thread is waited for and no destructor runs, so a library call that hangs on another
 /// thread can neither delay the answer nor crash it. What had to be written is written.
-#[allow(unsafe_code, reason = "neither std nor nix has _exit")]
 pub(crate) fn leave(code: ExitCode) -> ! {
+    leave_with(code.number())
+}
+
+/// The same with any code: for programs that are no agents. Nothing that is still in a buffer is written.
+#[allow(unsafe_code, reason = "neither std nor nix has _exit")]
+pub fn leave_with(code: u8) -> ! {
     // SAFETY: _exit takes a number and does not return.
-    unsafe { nix::libc::_exit(i32::from(code.number())) }
+    unsafe { nix::libc::_exit(i32::from(code)) }
+}
+
+/// Makes this process, which is no agent, one that ends as it should: the clock runs, signals arrive, children can be
+/// waited for, and a panic, also one on another thread, ends it with exit code 1 and a line in this log.
+pub fn guard(name: &str, log: &Arc<Log>) {
+    let _ = clock::now();
+    take_signals();
+    let (name, log) = (name.to_owned(), Arc::clone(log));
+    std::panic::set_hook(Box::new(move |info: &PanicHookInfo<'_>| {
+        log.line(Level::Error, &format!("Internal error in {name}: {info}"));
+        leave(ExitCode::Generic)
+    }));
+}
+
+/// What this machine calls itself, if that is text.
+#[must_use]
+pub fn host_name() -> Option<String> {
+    let name = nix::unistd::gethostname().ok()?.into_string().ok()?;
+    Some(name).filter(|name| !name.is_empty())
 }
 
 /// What a caller may have changed, as it usually is.

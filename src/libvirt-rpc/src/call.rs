@@ -31,6 +31,8 @@ pub enum Procedure {
     DomainSuspend = 34,
     /// `REMOTE_PROC_AUTH_LIST`
     AuthList = 66,
+    /// `REMOTE_PROC_AUTH_POLKIT`
+    AuthPolkit = 70,
     /// `REMOTE_PROC_DOMAIN_IS_PERSISTENT`
     DomainIsPersistent = 151,
     /// `REMOTE_PROC_DOMAIN_ABORT_JOB`
@@ -74,6 +76,7 @@ impl Procedure {
         Self::DomainResume,
         Self::DomainSuspend,
         Self::AuthList,
+        Self::AuthPolkit,
         Self::DomainIsPersistent,
         Self::DomainAbortJob,
         Self::DomainHasManagedSaveImage,
@@ -116,6 +119,7 @@ impl fmt::Display for Procedure {
             Self::DomainResume => "\"resume domain\"",
             Self::DomainSuspend => "\"suspend domain\"",
             Self::AuthList => "\"list authentication methods\"",
+            Self::AuthPolkit => "\"authenticate by polkit\"",
             Self::DomainIsPersistent => "\"is the domain persistent\"",
             Self::DomainAbortJob => "\"abort the job of a domain\"",
             Self::DomainHasManagedSaveImage => "\"has the domain a managed save image\"",
@@ -179,6 +183,9 @@ pub struct DomainInfo {
 /// Libvirt's limit for a list of domains (`REMOTE_DOMAIN_LIST_MAX`).
 pub(crate) const DOMAIN_LIST_MAX: u32 = 16384;
 
+/// The authentication method that needs nothing of us.
+pub(crate) const POLKIT: &str = "polkit";
+
 /// The authentication methods a daemon asks for; empty means none is needed.
 pub(crate) fn auth_methods(reader: &mut Reader<'_>) -> Result<Vec<&'static str>, XdrError> {
     // REMOTE_AUTH_TYPE_LIST_MAX
@@ -189,7 +196,7 @@ pub(crate) fn auth_methods(reader: &mut Reader<'_>) -> Result<Vec<&'static str>,
         match reader.u32()? {
             0 => none_accepted = true,
             1 => methods.push("sasl"),
-            2 => methods.push("polkit"),
+            2 => methods.push(POLKIT),
             _ => methods.push("an unrecognised method"),
         }
     }

@@ -21,7 +21,7 @@ use nix::poll::PollFlags;
 pub use answer::check_answer;
 
 use crate::{
-    call::{self, DomainRef, Procedure},
+    call::{self, DomainRef, POLKIT, Procedure},
     error::Error,
     socket::{self, Driver},
     wire::{
@@ -83,7 +83,21 @@ impl Client {
         let mut client = Self { stream, serial: 0, deadline, broken: false };
         // Without this question the daemon refuses everything else, even to root.
         let methods = client.ask(Procedure::AuthList, |_| {}, SHORT_ANSWER, call::auth_methods)?;
-        if !methods.is_empty() {
+        if methods.contains(&POLKIT) {
+            // Nobody is asked for a password: the daemon asks polkit about this process, and it is one of a member of
+            // group libvirt (or whom else a rule allows) or not.
+            let passed = client.ask(Procedure::AuthPolkit, |_| {}, SHORT_ANSWER, call::yes);
+            let refused =
+                |why: &str| Error::AuthenticationNeeded { methods: format!("{POLKIT}{why}") };
+            match passed {
+                Ok(true) => {}
+                Ok(false) => return Err(refused("")),
+                Err(Error::AuthenticationNeeded { methods: why }) => {
+                    return Err(refused(&format!(": {why}")));
+                }
+                Err(error) => return Err(error),
+            }
+        } else if !methods.is_empty() {
             return Err(Error::AuthenticationNeeded { methods: methods.join(", ") });
         }
         let arguments = |writer: &mut Writer| {

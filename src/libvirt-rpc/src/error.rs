@@ -78,7 +78,7 @@ pub enum Error {
     },
     /// The daemon wants a log-in that a local agent does not have.
     #[error(
-        "libvirt wants authentication ({methods}) on its socket; agents need auth_unix_rw = \"none\" or to run as root"
+        "libvirt wants authentication ({methods}) on its socket; needed is auth_unix_rw = \"none\", or to run as root or as a member of group libvirt"
     )]
     AuthenticationNeeded {
         /// What it offers: sasl, polkit.

@@ -30,6 +30,8 @@ pub enum Driver {
     Lxc,
     /// `xen:///` and `xen:///system`
     Xen,
+    /// `test:///default`: guests of libvirt's own invention
+    Test,
 }
 
 impl Driver {
@@ -45,14 +47,21 @@ impl Driver {
         }
     }
 
+    /// The same, and the test driver, which libvirt.so has too: there, each process that asks has other guests.
+    #[must_use]
+    pub fn of_daemon(uri: &str) -> Option<Self> {
+        if uri == "test:///default" { Some(Self::Test) } else { Self::from_uri(uri) }
+    }
+
     /// The sockets that may serve it: its own daemon's, then that of the one for all.
-    fn sockets(self, directory: &Path) -> [PathBuf; 2] {
+    fn sockets(self, directory: &Path) -> Vec<PathBuf> {
         let own = match self {
-            Self::Qemu => "virtqemud-sock",
-            Self::Lxc => "virtlxcd-sock",
-            Self::Xen => "virtxend-sock",
+            Self::Qemu => Some("virtqemud-sock"),
+            Self::Lxc => Some("virtlxcd-sock"),
+            Self::Xen => Some("virtxend-sock"),
+            Self::Test => None,
         };
-        [directory.join(own), directory.join("libvirt-sock")]
+        own.into_iter().chain(["libvirt-sock"]).map(|name| directory.join(name)).collect()
     }
 }
 
@@ -78,7 +87,7 @@ pub(crate) fn reach(
             }
         }
     }
-    Err(Error::NotRunning { sockets: sockets.to_vec() })
+    Err(Error::NotRunning { sockets })
 }
 
 enum Dial {

@@ -246,6 +246,14 @@ fn authentication_is_named() {
 }
 
 #[test]
+fn who_polkit_lets_pass_is_spoken_with() {
+    let world = World { authentication: vec![2], polkit_allows: true, ..World::default() };
+    let daemon = FakeLibvirtd::start(world);
+    assert_eq!(open(daemon.directory()).unwrap().list().unwrap(), []);
+    assert!(daemon.was_asked("auth-polkit"));
+}
+
+#[test]
 fn requests_larger_than_the_protocol_are_not_sent() {
     let daemon = FakeLibvirtd::with(FakeDomain::running("vm", UUID));
     let mut client = open(daemon.directory()).unwrap();

@@ -8,6 +8,7 @@
     reason = "test support: it opens sockets, waits and stops loudly when the test is wrong"
 )]
 
+mod cluster;
 mod described;
 mod kernel;
 mod libvirtd;
@@ -16,6 +17,7 @@ mod recorded;
 mod scripted;
 mod tools;
 
+pub use cluster::{ClusterState, Controller, Daemons, FakeCluster, Pacemaker, Side, Xml};
 pub use kernel::{Asked, FAMILY, FakeKernel, Faults, Module, dumped};
 pub use libvirtd::{FakeDomain, FakeLibvirtd, OnAbort, OnShutdown, World};
 pub use recorded::{Exchange, recorded};

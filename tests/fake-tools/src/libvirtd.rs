@@ -148,6 +148,8 @@ pub struct World {
     pub xml_flags: Vec<u32>,
     /// Authentication methods it insists on.
     pub authentication: Vec<u32>,
+    /// Whether polkit lets its clients pass.
+    pub polkit_allows: bool,
 }
 
 /// The daemon; gone when dropped, as far as new connections are concerned.
@@ -285,6 +287,8 @@ impl World {
                     self.authentication.iter().map(|method| i32::try_from(*method).unwrap());
                 Ok(words(&std::iter::once(count).chain(methods).collect::<Vec<_>>()))
             }
+            70 if self.polkit_allows => Ok(words(&[1])),
+            70 => Err((45, "authentication failed: access denied by policy".to_owned())),
             1 | 2 => Ok(Vec::new()),
             273 => Ok(self.list()),
             10 => {

@@ -139,6 +139,12 @@ impl FakeTools {
         std::fs::remove_file(self.programs().join(tool)).unwrap();
     }
 
+    /// Where everything of theirs is.
+    #[must_use]
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
     /// The directory to bind over `/usr/local/sbin`.
     #[must_use]
     pub fn programs(&self) -> PathBuf {

@@ -63,9 +63,9 @@ pub fn check_answer(call: Procedure, serial: u32, message: &[u8]) -> Result<(), 
         }
         Procedure::DomainGetInfo => read(|body| call::info(body).map(drop)),
         Procedure::DomainGetState => read(|body| call::state(body).map(drop)),
-        Procedure::DomainIsPersistent | Procedure::DomainHasManagedSaveImage => {
-            read(|body| call::yes(body).map(drop))
-        }
+        Procedure::AuthPolkit
+        | Procedure::DomainIsPersistent
+        | Procedure::DomainHasManagedSaveImage => read(|body| call::yes(body).map(drop)),
         Procedure::ConnectListAllDomains => read(|body| call::domains(body).map(drop)),
         Procedure::ConnectOpen
         | Procedure::ConnectClose

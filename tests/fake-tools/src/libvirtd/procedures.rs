@@ -7,6 +7,7 @@ use duet_libvirt_rpc::{DomainRef, xdr::Reader};
 pub(super) fn name(procedure: i32) -> &'static str {
     match procedure {
         66 => "auth-list",
+        70 => "auth-polkit",
         1 => "open",
         2 => "close",
         10 => "create",
@@ -36,7 +37,7 @@ pub(super) fn name(procedure: i32) -> &'static str {
 /// The domain's UUID, or what else the call is about.
 pub(super) fn argument(procedure: i32, reader: &mut Reader<'_>) -> String {
     match procedure {
-        66 | 2 | 10 | 273 | 350 => String::new(),
+        66 | 70 | 2 | 10 | 273 | 350 => String::new(),
         1 => reader.optional_string().unwrap().unwrap_or_default().to_owned(),
         23 | 233 | 235 => reader.string().unwrap().to_owned(),
         24 => Uuid::from_bytes(reader.uuid().unwrap()).to_string(),

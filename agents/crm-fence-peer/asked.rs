@@ -1,0 +1,97 @@
+//! What is asked, from the environment, the options and, by hand, from DRBD itself. Invariant: a call of the kernel's is
+//! taken at its word or refused; what it leaves out is not made up but for people who only want to know.
+
+use std::{collections::BTreeMap, ffi::OsString};
+
+use duet_drbd::{
+    Connection, Generation,
+    handler::{Call, CallError, Event},
+};
+
+use crate::{
+    decide::{Asked, Mask, Mode},
+    facts::{Kernel, Peer},
+    observe::Look,
+    options::{Options, Purpose},
+};
+
+/// Reads the environment. `--resource` counts before `DRBD_RESOURCE`.
+pub(crate) fn call(
+    mode: Mode,
+    options: &Options,
+    environment: impl IntoIterator<Item = (OsString, OsString)>,
+) -> Result<Call, CallError> {
+    let mut environment: BTreeMap<OsString, OsString> = environment.into_iter().collect();
+    if let Some(resource) = &options.resource {
+        environment.insert("DRBD_RESOURCE".into(), resource.into());
+    }
+    let event = match mode {
+        Mode::Fence => Event::FencePeer,
+        Mode::Unfence => Event::UnfencePeer,
+    };
+    let call = Call::read(event, environment)?;
+    let is_by_hand = !matches!(options.purpose, Purpose::Act);
+    if mode == Mode::Fence && !is_by_hand {
+        let peer = call.peer()?;
+        if call.generation == Generation::V9 && peer.node_id.is_none() {
+            return Err(CallError::Missing("DRBD_PEER_NODE_ID"));
+        }
+    }
+    Ok(call)
+}
+
+/// What is asked, once the first look has said what only DRBD knows.
+///
+/// # Errors
+/// If the call and DRBD contradict each other.
+pub(crate) fn asked(
+    mode: Mode,
+    options: &Options,
+    call: &Call,
+    look: &Look,
+) -> Result<Asked, String> {
+    if let (Some(told), Some(known)) = (call.node_id, look.sighted.node_id) {
+        if told != known {
+            return Err(format!("DRBD_MY_NODE_ID={told} contradicts DRBD, where it is {known}"));
+        }
+    }
+    if call.generation == Generation::V9 && look.sighted.generation == Some(Generation::V8) {
+        return Err(
+            "DRBD_MY_NODE_ID is set, and the driver is 8.4, which has no node ids".to_owned()
+        );
+    }
+    let me = call.node_id.or(look.sighted.node_id);
+    let generation = look.sighted.generation.unwrap_or(call.generation);
+    let peer = call.peer.as_ref().and_then(|peer| match generation {
+        // It has one peer, and no number for it.
+        Generation::V8 => Some(0),
+        Generation::V9 => peer.node_id,
+    });
+    let mut mask = call.up_to_date.map(|mask| Mask(mask.node_ids().collect()));
+    let is_by_hand = !matches!(options.purpose, Purpose::Act);
+    if let (None, Some(me), true, Mode::Fence) = (&mask, me, is_by_hand, mode) {
+        mask = Some(good(me, &look.seen.kernel));
+    }
+    Ok(Asked {
+        mode,
+        resource: call.resource.clone(),
+        me,
+        peer,
+        is_refused: matches!(
+            call.connection,
+            Some(Connection::Disconnecting | Connection::StandAlone)
+        ),
+        mask,
+        options: options.decision.clone(),
+    })
+}
+
+/// The mask that the kernel would make now.
+fn good(me: u32, kernel: &Kernel) -> Mask {
+    let mut nodes = std::collections::BTreeSet::from([me]);
+    if let Kernel::Known(local) = kernel {
+        let good = local.peers.iter().filter(|(_, peer)| Peer::is_good(peer));
+        nodes.extend(good.map(|(id, _)| *id));
+    }
+    Mask(nodes)
+}

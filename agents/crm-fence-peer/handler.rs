@@ -1,0 +1,215 @@
+//! One call of crm-fence-peer or crm-unfence-peer, from its arguments to its exit code. Invariant: it ends by its deadline,
+//! with a code that `decide` gave or with 1, and leaves a line in the log that says why.
+
+#![allow(
+    clippy::disallowed_methods,
+    reason = "it ends a call that takes too long, and waits for that moment"
+)]
+
+use std::{
+    ffi::OsString,
+    io::IsTerminal,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use duet_drbd::handler::Call;
+use duet_host::{Log, clock, drbd, guard, leave_with};
+use duet_ocf::{Deadline, Environment, Level, chain};
+
+use crate::{
+    asked,
+    decide::{Code, Mode},
+    facts::{Cluster, Kernel, Seen},
+    lock::{self, Locked},
+    observe::{Observer, kernel},
+    options::{Options, Purpose},
+    program::Program,
+    record::{Ending, Record, Store},
+    suicide, tell,
+    turns::Turns,
+};
+
+/// How long a record may take: I/O may be frozen for as long.
+const KEEPING: Duration = Duration::from_millis(500);
+/// How long a node that ends itself may still take after [`Options`] would have ended the call.
+const SUICIDE: Duration = Duration::from_secs(400);
+
+/// What several threads use: this one, and the one that ends the call when it takes too long.
+pub(crate) struct Common {
+    log: Arc<Log>,
+    is_quiet: bool,
+    /// Nothing is left behind where nothing is done.
+    keeps: bool,
+    record: Mutex<Record>,
+    end: Mutex<Deadline>,
+}
+
+/// Runs one call and exits.
+pub(crate) fn run(mode: Mode, arguments: &[OsString]) -> ! {
+    let words: Vec<String> =
+        arguments.iter().map(|word| word.to_string_lossy().into_owned()).collect();
+    let is_terminal = std::io::stdin().is_terminal();
+    let extra = std::env::var("OCF_RESKEY_unfence_extra_args").ok();
+    let options = Options::read(mode, &words, extra.as_deref(), is_terminal);
+    let name = Program::Peer(mode).name();
+    let acts = options.purpose == Purpose::Act;
+    let log = Arc::new(log(name, &options.facility, acts));
+    guard(name, &log);
+    if let Purpose::Replay(path) = &options.purpose {
+        leave_with(tell::replay(path, &options, &log));
+    }
+    let common = Arc::new(Common {
+        log,
+        is_quiet: options.is_quiet,
+        keeps: acts,
+        record: Mutex::new(Record::begin(name, &words, std::env::vars_os())),
+        end: Mutex::new(Deadline::at(options.decision.end())),
+    });
+    watch(&common);
+    for note in &options.notes {
+        common.say(Level::Warning, note);
+    }
+    let code = answer(mode, &options, &common);
+    leave_with(code)
+}
+
+/// The log: of a handler that the kernel calls, in the facility that was asked for; for people, on stderr.
+fn log(name: &str, facility: &str, acts: bool) -> Log {
+    let tag = format!("{name}[{}]", std::process::id());
+    let mut environment = Environment::default().with("HA_LOGTAG", &tag);
+    if acts {
+        environment = environment.with("HA_LOGFACILITY", facility);
+    }
+    Log::new(name, &environment, false).with_socket(&drbd::under_root("dev/log"))
+}
+
+/// Ends the call when it takes too long, whatever it waits for.
+fn watch(common: &Arc<Common>) {
+    let common = Arc::clone(common);
+    std::thread::spawn(move || {
+        loop {
+            let end = *common.end.lock().unwrap_or_else(PoisonError::into_inner);
+            let left = end.remaining(clock::now());
+            if left.is_zero() {
+                break;
+            }
+            std::thread::sleep(left);
+        }
+        let why = "the call took too long, and something still hangs";
+        common.log.line(Level::Error, &format!("Not done: {why}; exit code 1"));
+        if let Ok(mut record) = common.record.try_lock() {
+            record.end(Code::NotFenced.number(), Ending::CutOff(why.to_owned()));
+            if common.keeps {
+                let _ = Store::of_machine().keep(&record, KEEPING);
+            }
+        }
+        leave_with(Code::NotFenced.number());
+    });
+}
+
+impl Common {
+    /// Writes a line in the log.
+    pub(crate) fn say(&self, level: Level, text: &str) {
+        if !(self.is_quiet && matches!(level, Level::Info | Level::Debug)) {
+            self.log.line(level, text);
+        }
+    }
+
+    /// Notes something in the record.
+    pub(crate) fn record(&self, note: impl FnOnce(&mut Record)) {
+        note(&mut self.record.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+
+    /// Writes how the call ended: a line in the log, then the record. Gives the code.
+    fn end(&self, code: Code, ending: Ending) -> u8 {
+        let mut record = self.record.lock().unwrap_or_else(PoisonError::into_inner);
+        record.end(code.number(), ending);
+        let level = match code {
+            Code::Done | Code::PeerBanned | Code::PeerDown => Level::Info,
+            Code::NotFenced | Code::PeerUnreachable => Level::Warning,
+        };
+        self.say(level, &record.summary());
+        if self.keeps {
+            if let Err(why) = Store::of_machine().keep(&record, KEEPING) {
+                self.say(Level::Warning, &chain(&why));
+            }
+        }
+        code.number()
+    }
+}
+
+/// Does what is asked and gives the exit code.
+fn answer(mode: Mode, options: &Options, common: &Common) -> u8 {
+    let refused = |why: String| common.end(Code::NotFenced, Ending::Refused(why));
+    let call = match asked::call(mode, options, std::env::vars_os()) {
+        Ok(call) => call,
+        Err(why) => return refused(chain(&why)),
+    };
+    let acts = options.purpose == Purpose::Act;
+    // Late enough for whoever is before us, and early enough to do something afterwards.
+    let latest = Deadline::at(options.decision.timeout.max(options.decision.dc_timeout));
+    let _lock = match acts.then(|| lock::take(&options.lock, &call.resource, latest)) {
+        None => None,
+        Some(Locked::Yes(lock)) => lock,
+        Some(Locked::Refused(why)) => return refused(why),
+        Some(Locked::Without(why)) => {
+            common.say(Level::Warning, &format!("{why}; going on without the lock"));
+            None
+        }
+    };
+    let end = Deadline::at(options.decision.end());
+    let mut observer = Observer::new(mode, &call, options, end);
+    if !acts {
+        return tell::tell(mode, options, &call, &mut observer, common);
+    }
+    let (answer, seen) = match Turns::new(common, options, &call).go(mode, &mut observer) {
+        Ok(done) => done,
+        Err(why) => return refused(why),
+    };
+    let code = common.end(answer.code, Ending::Decided);
+    if answer.suicide {
+        *common.end.lock().unwrap_or_else(PoisonError::into_inner) =
+            Deadline::at(clock::now() + SUICIDE);
+        end_this_node(&call, &seen, common);
+    }
+    code
+}
+
+/// What the suicide does to this machine.
+struct Here<'a> {
+    call: &'a Call,
+    common: &'a Common,
+}
+
+impl suicide::Surroundings for Here<'_> {
+    fn run(&mut self, call: &[&str]) -> Result<(), String> {
+        suicide::run(call)
+    }
+
+    fn sleep(&mut self, span: Duration) {
+        std::thread::sleep(span);
+    }
+
+    fn is_still_wanted(&mut self) -> bool {
+        match kernel::look(&self.call.resource, clock::within(Duration::from_secs(1))).kernel {
+            Kernel::Known(local) => local.is_primary && !local.all_peers_good(),
+            Kernel::Unconfigured => false,
+            Kernel::Silent(_) => true,
+        }
+    }
+
+    fn log(&mut self, level: Level, text: &str) {
+        self.common.say(level, text);
+    }
+}
+
+fn end_this_node(call: &Call, seen: &Seen, common: &Common) {
+    let (node, has_stonith) = match &seen.cluster {
+        Cluster::Known(members) => (members.me.clone(), members.has_stonith),
+        Cluster::Unread(_) | Cluster::WithoutDc(_) | Cluster::Unusable(_) => {
+            (duet_host::host_name().unwrap_or_default(), false)
+        }
+    };
+    suicide::commit(&node, &call.resource, has_stonith, &mut Here { call, common });
+}

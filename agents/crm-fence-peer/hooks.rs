@@ -1,0 +1,235 @@
+//! DRBD's other handlers, as further names of this executable: fencing by Pacemaker's fencer alone, mail to people, and a
+//! snapshot of a volume whose data is about to become inconsistent. Invariant: what DRBD takes for a reason to drop a
+//! connection for good, which is any failure of before-resync-target and -source, is only answered where it was asked for.
+
+mod notify;
+mod snapshot;
+mod stonith;
+#[cfg(test)]
+mod tests;
+mod words;
+
+use std::{
+    ffi::{OsStr, OsString},
+    io,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use duet_drbd::handler::Event;
+use duet_host::{
+    Log, bounded, clock,
+    drbd::{self, Sight, under_root},
+    file,
+    process::{self, Ended},
+};
+use duet_ocf::{Environment, Level, chain};
+
+use serde::{Serialize, de::DeserializeOwned};
+
+pub use notify::Topic;
+
+/// Where lines go that nobody has chosen another place for, as with the stock scripts.
+const FACILITY: &str = "local5";
+/// How long this machine's own name can be.
+const LONGEST_NAME: usize = 4096;
+/// What is made of a look.
+const LONGEST_ANSWER: usize = 64 * 1024;
+
+/// One of the other handlers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Hook {
+    /// `stonith_admin-fence-peer`: has the peer fenced, and says so.
+    Stonith,
+    /// `notify-…`: tells a person.
+    Notify(Topic),
+    /// `snapshot-resync-target-lvm`, for before-resync-target.
+    Snapshot,
+    /// `unsnapshot-resync-target-lvm`, for after-resync-target.
+    Unsnapshot,
+    /// `before-resync-source`: nothing, quickly.
+    Nothing,
+}
+
+const NAMES: &[(&str, Hook)] = &[
+    ("stonith_admin-fence-peer", Hook::Stonith),
+    ("snapshot-resync-target-lvm", Hook::Snapshot),
+    ("unsnapshot-resync-target-lvm", Hook::Unsnapshot),
+    ("before-resync-source", Hook::Nothing),
+];
+
+impl Hook {
+    /// The one of this name, which may be a path and may end with `.sh`.
+    #[must_use]
+    pub fn called(name: &OsStr) -> Option<Hook> {
+        let name = Path::new(name).file_name()?.to_str()?;
+        let name = name.strip_suffix(".sh").unwrap_or(name);
+        if let Some((_, hook)) = NAMES.iter().find(|(known, _)| *known == name) {
+            return Some(hook.clone());
+        }
+        match name.strip_prefix("notify")? {
+            "" => Some(Hook::Notify(Topic::Unspecified)),
+            topic => Some(Hook::Notify(Topic::parse(topic.strip_prefix('-')?))),
+        }
+    }
+
+    /// What to exit with where nothing else can be said, also after a panic.
+    #[must_use]
+    pub fn fallback(&self) -> u8 {
+        match self {
+            Hook::Snapshot | Hook::Unsnapshot | Hook::Nothing => 0,
+            Hook::Notify(topic) => u8::from(!topic.is_before_resync()),
+            Hook::Stonith => 1,
+        }
+    }
+
+    /// What DRBD calls the event.
+    fn event(&self) -> Event {
+        match self {
+            Hook::Stonith => Event::FencePeer,
+            Hook::Notify(topic) => topic.event(),
+            Hook::Snapshot => Event::BeforeResyncTarget,
+            Hook::Unsnapshot => Event::AfterResyncTarget,
+            Hook::Nothing => Event::BeforeResyncSource,
+        }
+    }
+}
+
+/// Does a hook's work on this machine, and gives what to exit with.
+#[must_use]
+pub fn run(
+    hook: &Hook,
+    name: &str,
+    arguments: &[String],
+    environment: Vec<(OsString, OsString)>,
+) -> u8 {
+    let _ = clock::now();
+    if *hook == Hook::Nothing {
+        return 0;
+    }
+    let fallback = hook.fallback();
+    let host = Host::of_machine(name, facility(arguments));
+    std::panic::set_hook(Box::new(move |info| {
+        use std::io::Write;
+        let _ = writeln!(std::io::stderr(), "Internal error: {info}");
+        std::process::exit(i32::from(fallback))
+    }));
+    run_on(&host, hook, arguments, environment)
+}
+
+fn run_on(
+    host: &Host<'_>,
+    hook: &Hook,
+    arguments: &[String],
+    environment: Vec<(OsString, OsString)>,
+) -> u8 {
+    match hook {
+        Hook::Stonith => stonith::run(host, environment),
+        Hook::Notify(topic) => notify::run(host, topic, arguments, environment),
+        Hook::Snapshot => snapshot::run(host, snapshot::Purpose::Make, arguments, environment),
+        Hook::Unsnapshot => snapshot::run(host, snapshot::Purpose::Remove, arguments, environment),
+        Hook::Nothing => 0,
+    }
+}
+
+/// The value of `--logfacility`, which counts from the first line on.
+fn facility(arguments: &[String]) -> String {
+    let known = [words::FACILITY, words::PERCENT, words::ADDITIONAL];
+    let words = words::read(arguments, &known);
+    let chosen = words.value(&words::FACILITY).filter(|name| is_facility(name));
+    chosen.unwrap_or(FACILITY).to_owned()
+}
+
+/// The names that syslog has for it.
+fn is_facility(name: &str) -> bool {
+    const NAMES: [&str; 11] = [
+        "auth", "authpriv", "cron", "daemon", "ftp", "kern", "lpr", "mail", "news", "syslog",
+        "user",
+    ];
+    let is_local = |number: &str| matches!(number.as_bytes(), [b'0'..=b'7']);
+    NAMES.contains(&name) || name == "uucp" || name.strip_prefix("local").is_some_and(is_local)
+}
+
+/// Asks DRBD's module, for so long.
+type Look<'a> = dyn Fn(Duration) -> Result<Sight, String> + 'a;
+/// Takes a line for the log.
+type Listener<'a> = dyn Fn(Level, &str) + 'a;
+
+/// What a hook touches.
+struct Host<'a> {
+    /// Where programs are looked for.
+    tools: String,
+    /// What stands for `/`.
+    root: PathBuf,
+    /// Asks DRBD's module.
+    look: Box<Look<'a>>,
+    /// Takes a line for the log.
+    log: Box<Listener<'a>>,
+    /// All deadlines are divided by this, so that tests can see them pass.
+    haste: u32,
+}
+
+impl Host<'_> {
+    fn of_machine(name: &str, facility: String) -> Host<'static> {
+        let environment: Environment =
+            [("HA_LOGFACILITY".to_owned(), facility)].into_iter().collect();
+        let log = Log::new(name, &environment, false);
+        Host {
+            tools: process::PATH.to_owned(),
+            root: under_root(""),
+            look: Box::new(|span| drbd::look(clock::within(span)).map_err(|error| chain(&error))),
+            log: Box::new(move |level, text| log.line(level, text)),
+            haste: 1,
+        }
+    }
+
+    fn log(&self, level: Level, text: &str) {
+        (self.log)(level, text);
+    }
+
+    /// Looks at DRBD in a child, which is given up when the time is over even where the module holds it in the kernel, and gives
+    /// what is made of it.
+    fn look<T: Serialize + DeserializeOwned>(
+        &self,
+        span: Duration,
+        make: impl FnOnce(Result<Sight, String>) -> T,
+    ) -> Result<T, String> {
+        let span = span / self.haste;
+        let work = || serde_json::to_vec(&make((self.look)(span))).map_err(io::Error::other);
+        let said = bounded::run(LONGEST_ANSWER, clock::within(span), work);
+        let said = said.map_err(|error| error.to_string())?;
+        serde_json::from_slice(&said).map_err(|error| error.to_string())
+    }
+
+    /// A file by its path below `/`; none where there is none.
+    fn file(&self, path: &str, limit: usize) -> Result<Option<String>, String> {
+        match file::read_text(&self.root.join(path), limit) {
+            Ok(text) => Ok(Some(text)),
+            Err(error) if error.is_missing_file() => Ok(None),
+            Err(error) => Err(chain(&error)),
+        }
+    }
+
+    /// What this machine calls itself.
+    fn name(&self) -> String {
+        let name = self.file("proc/sys/kernel/hostname", LONGEST_NAME).ok().flatten();
+        let name = name.unwrap_or_default().trim().to_owned();
+        if name.is_empty() { "this node".to_owned() } else { name }
+    }
+
+    /// A program, in the plain language.
+    fn call(&self, program: &str) -> process::Call {
+        process::Call::new(program).path(self.tools.clone()).env("LC_ALL", "C")
+    }
+
+    /// Runs it for so long, and asks it to end a while before that. `Err`: it did not end well, and how.
+    fn finish(&self, call: &process::Call, span: Duration) -> Result<Ended, String> {
+        let span = span / self.haste;
+        let ended = call.clone().terminate_before(span / 3).run(clock::within(span));
+        match ended {
+            Ok(ended) if ended.is_success() => Ok(ended),
+            Ok(ended) => Err(ended.describe()),
+            Err(error) => Err(chain(&error)),
+        }
+    }
+}

@@ -1,0 +1,41 @@
+//! One call for a resource at a time on this node: a call that waits sees what the one before it did. Invariant: safety does
+//! not rest on this, but on changes that are made to a certain version of the CIB; who cannot have the lock goes on without
+//! it, unless told otherwise.
+
+use duet_host::{Lock, clock};
+use duet_ocf::{Deadline, chain};
+
+use crate::options::{LockFile, LockOptions};
+
+/// What came of it.
+#[derive(Debug)]
+pub(crate) enum Locked {
+    /// The lock is held, or none is wanted.
+    Yes(Option<Lock>),
+    /// It could not be had, and that matters. Why.
+    Refused(String),
+    /// It could not be had, and the call goes on. Why.
+    Without(String),
+}
+
+/// Takes the lock, waiting no longer than told, and never until `latest`.
+pub(crate) fn take(options: &LockOptions, resource: &str, latest: Deadline) -> Locked {
+    let name = match &options.file {
+        LockFile::None => return Locked::Yes(None),
+        LockFile::Named(name) => name.clone(),
+        LockFile::OfResource => format!("fence.{resource}"),
+    };
+    let deadline = latest.when().min(options.timeout);
+    let why = match Lock::take_in(&options.directory, &name, Deadline::at(deadline)) {
+        Ok(Some(lock)) => return Locked::Yes(Some(lock)),
+        Ok(None) => format!(
+            "Another call for this resource has had the lock for all of {:.1} s",
+            clock::now().as_secs_f32()
+        ),
+        Err(why) => chain(&why),
+    };
+    match options.is_required {
+        true => Locked::Refused(why),
+        false => Locked::Without(why),
+    }
+}

@@ -1,0 +1,46 @@
+//! What `cibadmin --patch` answers, by its exit status and words. Invariant: an answer is never proof; whether a
+//! patch was applied is seen in the CIB only, which may also have it after cibadmin gave up, or lack it after a success.
+
+use serde::{Deserialize, Serialize};
+
+/// What cibadmin said to a patch.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum PatchAnswer {
+    /// It has been applied; or cibadmin was given something that was no whole patch, at which 2.1.5 does not complain.
+    Done,
+    /// The CIB is another than was examined: look again.
+    VersionMoved,
+    /// No cluster here, or it does not talk to this user. cibadmin's own limit of time does not bound its connecting.
+    NoConnection,
+    /// This user may not.
+    NotPermitted,
+    /// This partition may not. Pacemaker 2.1.5 never says so: a partition without quorum changes its CIB.
+    NoQuorum,
+    /// Nobody answered in cibadmin's own time: it may have been applied, or be yet.
+    TimedOut,
+    /// It was refused.
+    Failed(String),
+}
+
+impl PatchAnswer {
+    /// By cibadmin's exit status and what it wrote to stderr. Statuses from 200 on are of Pacemaker 1.1.
+    #[must_use]
+    pub fn of(code: i32, stderr: &str) -> PatchAnswer {
+        match code {
+            0 => PatchAnswer::Done,
+            103 | 205 | 206 | 207 => PatchAnswer::VersionMoved,
+            // The version is lower than the one examined, as after a restored backup. So says the daemon, and with more
+            // words a CIB in a file.
+            1 if stderr.contains("Application of update diff failed") => PatchAnswer::VersionMoved,
+            102 => PatchAnswer::NoConnection,
+            4 | 77 => PatchAnswer::NotPermitted,
+            106 | 202 => PatchAnswer::NoQuorum,
+            124 => PatchAnswer::TimedOut,
+            _ => {
+                let mut lines = stderr.lines().map(str::trim).filter(|line| !line.is_empty());
+                let last = lines.next_back().unwrap_or("cibadmin says nothing");
+                PatchAnswer::Failed(format!("{last} (exit status {code})"))
+            }
+        }
+    }
+}
