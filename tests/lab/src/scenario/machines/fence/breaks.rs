@@ -42,14 +42,26 @@ pub(super) fn handler_killed(cluster: &Cluster) -> Result<Story> {
         })?;
         pair.banned(pair.secondary)?;
     }
-    thaws_with_its_peer(&pair, zero, killed)
+    thaws_with_its_peer(&pair, zero, killed, true)
 }
 
 /// Plugs the cable; the Primary writes as soon as it is connected, and everything is whole.
-fn thaws_with_its_peer(pair: &Pair<'_>, zero: Duration, since: Duration) -> Result<Story> {
+fn thaws_with_its_peer(
+    pair: &Pair<'_>,
+    zero: Duration,
+    since: Duration,
+    has_rule: bool,
+) -> Result<Story> {
     pair.nobody_writes()?;
     let plugged = pair.plug()?;
     let first = pair.cluster.writing_on(&pair.primary.name, plugged, PATIENCE)?;
+    if has_rule {
+        // Nothing was written meanwhile, so nothing is resynchronised; 8.4 calls nobody then.
+        pair.reaches(pair.primary, "cs:Connected ro:Primary/Secondary ds:UpToDate/UpToDate")?;
+        pair.primary.sh("drbdadm unfence-peer r0", "removing the rule")?;
+        let left = rule(pair.secondary)?;
+        claim(left.is_none(), || format!("the rule was left, and allows {left:?}"))?;
+    }
     pair.whole(zero)?;
     Ok(Story::at(zero)
         .figure("frozen at least", plugged - since)
@@ -118,7 +130,7 @@ pub(super) fn cibadmin_hangs(cluster: &Cluster) -> Result<Story> {
     nothing_left(pair.primary)?;
     Gate::remove(pair.primary)?;
     claim(rule(pair.secondary)?.is_none(), || "a rule was placed without an answer".to_owned())?;
-    let story = thaws_with_its_peer(&pair, zero, answer.at)?;
+    let story = thaws_with_its_peer(&pair, zero, answer.at, false)?;
     pair.handlers(&Handlers::of(&cluster.programs))?;
     Ok(story.figure("handler", answer.at - answer.called))
 }
