@@ -8,6 +8,7 @@ use crate::configuration::Handlers;
 use crate::failure::Result;
 use crate::node::{Node, SHORT};
 use crate::scenario::checks::settled;
+use crate::scenario::machines::drbd::{FIRST, GOOD};
 use crate::scenario::{Story, claim};
 use duet_oracle::eventually;
 use std::time::Duration;
@@ -92,8 +93,12 @@ fn gave_up(pair: &Pair<'_>, zero: Duration) -> Result<Answer> {
 pub(super) fn pacemaker_stopped(cluster: &Cluster) -> Result<Story> {
     let pair = Pair::steady(cluster)?;
     pair.handlers(&with_short_times(cluster))?;
-    pair.secondary.sh("crm_attribute -n maintenance-mode -v true", "asking for maintenance")?;
-    settled(pair.secondary)?;
+    let managed = |change: &str| {
+        let script = format!("crm_attribute -t rsc_defaults -n is-managed {change}");
+        pair.secondary.sh(&script, "letting everything run as it is, or not")?;
+        settled(pair.secondary)
+    };
+    managed("-v false")?;
     pair.primary.sh(
         "kill $(pidof pacemakerd); i=0; while pidof pacemakerd >/dev/null; do \
          i=$((i + 1)); [ $i -lt 250 ] || exit 1; sleep 0.2; done",
@@ -103,21 +108,18 @@ pub(super) fn pacemaker_stopped(cluster: &Cluster) -> Result<Story> {
     let answer = gave_up(&pair, zero)?;
     claim(rule(pair.secondary)?.is_none(), || "a rule was placed without Pacemaker".to_owned())?;
     pair.primary.sh("lab-cluster start", "starting Pacemaker")?;
-    let story = {
-        pair.nobody_writes()?;
-        let plugged = pair.plug()?;
-        let first = cluster.writing_on(&pair.primary.name, plugged, PATIENCE)?;
-        cluster.all_online(PATIENCE)?;
-        settled(pair.secondary)?;
-        pair.secondary.sh("crm_attribute -n maintenance-mode -D", "ending maintenance")?;
-        settled(pair.secondary)?;
-        pair.whole(zero)?;
-        Story::at(zero)
-            .figure("handler", answer.at - answer.called)
-            .figure("plugged to first write", first - plugged)
-    };
+    pair.nobody_writes()?;
+    let plugged = pair.plug()?;
+    let first = cluster.writing_on(&pair.primary.name, plugged, PATIENCE)?;
+    cluster.all_online(PATIENCE)?;
+    // A node that has just come back has no score until a monitor has run.
+    FIRST.scored(pair.secondary, [(pair.primary, GOOD), (pair.secondary, GOOD)])?;
+    managed("-D")?;
+    pair.whole(zero)?;
     pair.handlers(&Handlers::of(&cluster.programs))?;
-    Ok(story)
+    Ok(Story::at(zero)
+        .figure("handler", answer.at - answer.called)
+        .figure("plugged to first write", first - plugged))
 }
 
 /// No answer of the cluster at all, not even an error.
