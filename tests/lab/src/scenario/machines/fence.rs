@@ -37,11 +37,14 @@ pub(super) fn table(scenario: Row) -> Vec<Scenario> {
             false,
             links::cut,
         ),
-        scenario(
-            "fence-flapping",
-            "the cable is pulled and plugged ten times, in the middle of everything; then the guest moves",
-            false,
-            links::flapping,
+        takes(
+            needs("the stock handler places a rule for a link that is back, and leaves it"),
+            scenario(
+                "fence-flapping",
+                "the cable is pulled and plugged ten times, in the middle of everything; then the guest moves",
+                false,
+                links::flapping,
+            ),
         ),
         scenario(
             "fence-peer-killed",
