@@ -5,7 +5,7 @@
 mod stage;
 
 use duet_fake_tools::Xml;
-use stage::{Ran, Stage, V8, V9, cib, is_there};
+use stage::{Ran, Stage, V8, V9, is_there};
 
 const TWO: &[&str] = &["node1", "node2"];
 
@@ -152,5 +152,4 @@ fn the_clone_the_role_and_the_prefix_can_be_chosen() {
     let cib = stage.cluster.cib().to_string();
     assert!(cib.contains("rsc_location rsc=\"ms_r0\" id=\"mine-r0-ms_r0\""), "{cib}");
     assert!(cib.contains("role=\"Promoted\""), "{cib}");
-    let _ = cib::RULE;
 }
