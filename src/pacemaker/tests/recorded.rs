@@ -242,3 +242,30 @@ fn statuses_that_no_recorded_cluster_gave_are_in_the_table() {
     let silent = PatchAnswer::of(70, "");
     assert_eq!(silent, PatchAnswer::Failed("cibadmin says nothing (exit status 70)".to_owned()));
 }
+
+#[test]
+fn what_a_record_keeps_as_json_is_read_again() {
+    fn again<T: serde::Serialize + serde::de::DeserializeOwned + PartialEq + std::fmt::Debug>(
+        value: &T,
+    ) {
+        let text = serde_json::to_string(value).unwrap();
+        assert_eq!(serde_json::from_str::<T>(&text).unwrap(), *value, "{text}");
+    }
+    for version in VERSIONS {
+        let cib = cib(&format!("{version}/cib-no-quorum-ruled.xml"));
+        let rule = cib.fence_rule(&name("ms-r0"));
+        again(&rule);
+        let rule = rule.unwrap().unwrap();
+        again(&Patch::remove(&cib, &rule));
+        again(&Patch::tighten(&cib, &rule, &wanted(&cib, &[(0, "node2")])));
+        again(&cib.version());
+        again(&cib.properties().clone());
+        again(&cib.nodes().to_vec());
+        again(&cib.node_states().to_vec());
+        again(&cib.nodes().iter().map(|node| cib.standing(&node.uname)).collect::<Vec<_>>());
+        again(&cib.node_named("nobody").cloned());
+        again(&cib.promotable_holding("nothing", None));
+        again(&cib.feature_set().cloned());
+        again(&answer(&format!("{version}/answers/10-schema-violated")));
+    }
+}
