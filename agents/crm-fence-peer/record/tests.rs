@@ -129,6 +129,43 @@ fn a_record_that_was_cut_short_anywhere_is_refused() {
     }
 }
 
+/// Every value inside this one that has none inside itself, by the way to it.
+fn leaves(value: &serde_json::Value, way: &str, found: &mut Vec<String>) {
+    match value {
+        serde_json::Value::Object(fields) if !fields.is_empty() => {
+            for (name, field) in fields {
+                leaves(field, &format!("{way}/{name}"), found);
+            }
+        }
+        serde_json::Value::Array(items) if !items.is_empty() => {
+            for (place, item) in items.iter().enumerate() {
+                leaves(item, &format!("{way}/{place}"), found);
+            }
+        }
+        _ => found.push(way.to_owned()),
+    }
+}
+
+#[test]
+fn a_record_with_any_value_damaged_is_refused_or_decided_in_the_same_way() {
+    let whole: serde_json::Value = serde_json::from_str(&fenced().to_json()).unwrap();
+    let mut ways = Vec::new();
+    leaves(&whole, "", &mut ways);
+    assert!(ways.len() > 80, "{}", ways.len());
+    for way in ways {
+        for damage in
+            ["null", "\"\"", "-1", "0", "1e99", "18446744073709551615", "true", "[]", "{}"]
+        {
+            let mut json = whole.clone();
+            *json.pointer_mut(&way).unwrap() = serde_json::from_str(damage).unwrap();
+            let Ok(record) = Record::parse(&json.to_string()) else { continue };
+            if let Ok(report) = replay(&record) {
+                assert_eq!(report.outcome.code, 4, "{way} {damage}");
+            }
+        }
+    }
+}
+
 #[test]
 fn a_record_that_contradicts_itself_is_refused() {
     let contradicts = |change: fn(&mut Record)| {
