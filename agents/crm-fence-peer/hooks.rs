@@ -21,7 +21,7 @@ use duet_drbd::handler::Event;
 use duet_host::{
     Log, bounded, clock,
     drbd::{self, Sight, under_root},
-    file, guard_with, leave_with,
+    guard_with, leave_with,
     process::{self, Ended},
 };
 use duet_ocf::{Environment, Level, chain};
@@ -190,15 +190,18 @@ impl Host<'_> {
         make: impl FnOnce(Result<Sight, String>) -> T,
     ) -> Result<T, String> {
         let span = span / self.haste;
-        let work = || serde_json::to_vec(&make((self.look)(span))).map_err(io::Error::other);
+        // Early enough for the reason to be told.
+        let sight = || (self.look)(span - span / 4);
+        let work = || serde_json::to_vec(&make(sight())).map_err(io::Error::other);
         let said = bounded::run(LONGEST_ANSWER, clock::within(span), work);
         let said = said.map_err(|error| error.to_string())?;
         serde_json::from_slice(&said).map_err(|error| error.to_string())
     }
 
-    /// A file by its path below `/`; none where there is none.
-    fn file(&self, path: &str, limit: usize) -> Result<Option<String>, String> {
-        match file::read_text(&self.root.join(path), limit) {
+    /// A file by its path below `/`; none where there is none. Given up when the time is over.
+    fn file(&self, path: &str, limit: usize, span: Duration) -> Result<Option<String>, String> {
+        let deadline = clock::within(span / self.haste);
+        match bounded::read_text(&self.root.join(path), limit, deadline) {
             Ok(text) => Ok(Some(text)),
             Err(error) if error.is_missing_file() => Ok(None),
             Err(error) => Err(chain(&error)),
@@ -207,7 +210,9 @@ impl Host<'_> {
 
     /// A program, in the plain language.
     fn call(&self, program: &str) -> process::Call {
-        process::Call::new(program).path(self.tools.clone()).env("LC_ALL", "C")
+        let call = process::Call::new(program).path(self.tools.clone()).env("LC_ALL", "C");
+        // LVM complains about the pipe that drbdadm leaves open in its handlers.
+        call.env("LVM_SUPPRESS_FD_WARNINGS", "1")
     }
 
     /// Runs it for so long, and asks it to end a while before that. `Err`: it did not end well, and how.

@@ -11,7 +11,7 @@ use std::{
 
 use super::*;
 use crate::{
-    decide::{Code, Reason, Step},
+    decide::{Code, Mode, Reason, Step},
     explain::tests::{lost, members},
     facts::{Kernel, Rule},
 };
@@ -42,10 +42,11 @@ fn fenced() -> Record {
     record
 }
 
-/// Of this resource and time.
+/// Of this resource and time, and one for which no disk is waited for.
 fn of(resource: &str, seconds: u64) -> Record {
     let mut record = fenced();
-    record.asked.as_mut().unwrap().resource = resource.to_owned();
+    let asked = record.asked.as_mut().unwrap();
+    (asked.resource, asked.mode) = (resource.to_owned(), Mode::Unfence);
     record.began.of_day = Duration::from_secs(seconds);
     record
 }
