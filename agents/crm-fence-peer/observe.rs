@@ -128,30 +128,32 @@ impl<'a> Observer<'a> {
         Look { seen, sighted, place }
     }
 
-    /// The CIB, and for fence what this node knows of quorum, at the same time.
-    fn ask(&mut self, limit: Duration) -> (Result<String, Cluster>, Result<bool, String>) {
-        let (end, now) = (self.end, clock::now());
-        let known = match self.quorum {
-            _ if self.mode == Mode::Unfence => Some(true),
-            Some(known) if now.saturating_sub(known.at) < QUORUM_HOLDS => Some(known.has),
-            Some(_) | None => None,
-        };
+    /// The CIB; for fence what this node knows of quorum too, at the same time.
+    fn ask(&mut self, limit: Duration) -> (Result<String, Cluster>, Option<Result<bool, String>>) {
+        let end = self.end;
+        let is_due = self.mode == Mode::Fence && self.quorum_known().is_none();
         let (document, quorum) = std::thread::scope(|scope| {
-            let asked = known.is_none().then(|| scope.spawn(move || tools::quorum(end)));
+            let quorum = is_due.then(|| scope.spawn(move || tools::quorum(end)));
             let document = tools::cib_of_dc(limit, end);
-            let quorum = match (known, asked) {
-                (Some(has), _) => Ok(has),
-                (None, Some(thread)) => {
-                    thread.join().unwrap_or_else(|_| Err("the question was lost".to_owned()))
-                }
-                (None, None) => Err("nobody was asked".to_owned()),
-            };
-            (document, quorum)
+            let lost = || Err("the question was lost".to_owned());
+            (document, quorum.map(|thread| thread.join().unwrap_or_else(|_| lost())))
         });
-        if let (None, Ok(has)) = (known, &quorum) {
-            self.quorum = Some(Quorum { has: *has, at: clock::now() });
-        }
         (document.map_err(|why| self.without_dc(&why)), quorum)
+    }
+
+    fn quorum_known(&self) -> Option<bool> {
+        let known = self.quorum.filter(|it| clock::now().saturating_sub(it.at) < QUORUM_HOLDS);
+        known.map(|known| known.has)
+    }
+
+    /// Whether this node sees quorum: by the answer of just now, or of just before, or by asking.
+    fn sees_quorum(&mut self, answer: Option<Result<bool, String>>) -> Result<bool, String> {
+        if let Some(has) = self.quorum_known() {
+            return Ok(has);
+        }
+        let has = answer.unwrap_or_else(|| tools::quorum(self.end))?;
+        self.quorum = Some(Quorum { has, at: clock::now() });
+        Ok(has)
     }
 
     /// Whether it is Pacemaker that is missing, or only a DC.
@@ -193,7 +195,7 @@ impl<'a> Observer<'a> {
         &mut self,
         place: &mut Place,
         sighted: &Sighted,
-        quorum: Result<bool, String>,
+        quorum: Option<Result<bool, String>>,
     ) -> Result<Members, Cluster> {
         let me = self.call.node_id.or(sighted.node_id);
         let names = Names::of(self.call, me, sighted);
@@ -209,7 +211,7 @@ impl<'a> Observer<'a> {
         if !is_idle {
             self.own_name = Some(own.clone());
         }
-        let sees_quorum = quorum.map_err(Cluster::Unread)?;
+        let sees_quorum = is_idle || self.sees_quorum(quorum).map_err(Cluster::Unread)?;
         let mut ids: BTreeSet<u32> = match &sighted.kernel {
             Kernel::Known(local) => local.peers.keys().copied().collect(),
             Kernel::Silent(_) | Kernel::Unconfigured => names.peers.keys().copied().collect(),

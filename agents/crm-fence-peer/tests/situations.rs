@@ -368,6 +368,22 @@ fn situation_23_an_unfence_never_removes_a_rule_that_it_did_not_look_at() {
 }
 
 #[test]
+fn without_quorum_nobody_is_freed() {
+    for by_membership in [true, false] {
+        let Some(stage) = Stage::new(V9, TWO) else { return };
+        stage.rule(&["node1"]);
+        stage.cluster.change(|pacemaker| match by_membership {
+            true => pacemaker.side("node1").has_quorum = false,
+            false => pacemaker.cib.set("have-quorum", "0"),
+        });
+        let node = &stage.nodes[0];
+        let environment = node.environment(1, 0x3, "Connected");
+        let ran = node.run("crm-unfence-peer", &["--dc-timeout=1"], &environment);
+        assert_eq!(told(&stage, &ran), (1, only(&["node1"])), "{ran:?}");
+    }
+}
+
+#[test]
 fn situation_24_of_three_nodes_only_the_one_that_is_good_again_is_freed() {
     let Some(stage) = Stage::new(V9, THREE) else { return };
     stage.rule(&["node1"]);

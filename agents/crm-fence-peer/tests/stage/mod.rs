@@ -37,6 +37,8 @@ pub(crate) struct Node {
     pub(crate) id: u32,
     pub(crate) kernel: Arc<FakeKernel>,
     pub(crate) tools: FakeTools,
+    /// What is done in its namespaces before the program is run.
+    pub(crate) setup: std::sync::Mutex<String>,
     version: Version,
     all: Vec<String>,
     log: UnixDatagram,
@@ -170,7 +172,9 @@ impl Node {
         let log = UnixDatagram::bind(kernel.root().join("dev/log")).unwrap();
         log.set_nonblocking(true).unwrap();
         let all = names.iter().map(|name| (*name).to_owned()).collect();
-        let node = Node { name: name.into(), id, kernel, tools, version, all, log, directory };
+        let setup = std::sync::Mutex::default();
+        let name = name.into();
+        let node = Node { name, id, kernel, tools, setup, version, all, log, directory };
         node.policy("resource-and-stonith");
         for program in ["fence", "unfence"] {
             for suffix in ["", ".sh", ".9.sh"] {
@@ -228,6 +232,11 @@ impl Node {
             resource.peers.insert(if is_8 { 0 } else { id }, peer(&name, role));
             resource.suspended = Suspended::default();
         });
+    }
+
+    /// Has this done in its namespaces before each program.
+    pub(crate) fn before(&self, script: &str) {
+        script.clone_into(&mut self.setup.lock().unwrap());
     }
 
     /// Its own disk.
@@ -340,11 +349,12 @@ impl Node {
             .args(["--mount", "--uts", "--propagation", "private", "sh", "-ec"])
             .arg(
                 "mount --bind \"$1\" /usr/local/sbin; test -x /usr/local/sbin/reboot; \
-                 echo \"$2\" >/proc/sys/kernel/hostname; cd /; shift 2; exec \"$@\"",
+                 echo \"$2\" >/proc/sys/kernel/hostname; cd /; eval \"$3\"; shift 3; exec \"$@\"",
             )
             .arg("sh")
             .arg(self.tools.programs())
             .arg(&self.name)
+            .arg(&*self.setup.lock().unwrap())
             .arg(self.at(name))
             .args(words)
             .env_clear()

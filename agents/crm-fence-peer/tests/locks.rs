@@ -1,0 +1,151 @@
+//! One call for a resource at a time on this node. Invariant: a lock that cannot be had, for whatever reason, keeps nobody
+//! from fencing who was not told that it is required; and nothing outside of the directory is touched.
+#![allow(clippy::disallowed_methods, clippy::unwrap_used, reason = "tests")]
+
+mod stage;
+
+use std::{
+    os::unix::fs::{PermissionsExt, symlink},
+    path::PathBuf,
+    time::Duration,
+};
+
+use duet_host::{Lock, clock};
+use stage::{Node, Ran, Stage, V9, is_there};
+
+const TWO: &[&str] = &["node1", "node2"];
+
+/// The directory of locks, made as the handler makes it.
+fn directory(node: &Node) -> PathBuf {
+    let directory = node.at("locks");
+    std::fs::create_dir(&directory).unwrap();
+    std::fs::set_permissions(&directory, PermissionsExt::from_mode(0o755)).unwrap();
+    directory
+}
+
+fn fence(node: &Node, words: &[&str]) -> Ran {
+    let environment = node.environment(1, 0x1, "NetworkFailure");
+    let directory = format!("--lock-dir={}", node.at("locks").display());
+    node.run("crm-fence-peer", &[&[directory.as_str()], words].concat(), &environment)
+}
+
+/// With and without the lock being required.
+#[track_caller]
+fn both(stage: &Stage, why: &str) {
+    let node = &stage.nodes[0];
+    let ran = fence(node, &["--flock-timeout=0", "--flock-required"]);
+    assert_eq!((ran.code, node.called().len()), (1, 0), "{ran:?}");
+    assert!(ran.ending().contains(why), "{why}: {ran:?}");
+    let ran = fence(node, &["--flock-timeout=0"]);
+    assert_eq!((ran.code, stage.allowed()), (4, Some(vec!["node1".into()])), "{ran:?}");
+    let warned = |line: &String| line.contains(why) && line.ends_with("without the lock");
+    assert!(ran.log.iter().any(warned), "{why}: {ran:?}");
+}
+
+#[test]
+fn a_lock_that_another_call_has_is_waited_for_and_then_done_without_unless_required() {
+    let Some(stage) = Stage::new(V9, TWO) else { return };
+    stage.cut();
+    let node = &stage.nodes[0];
+    let path = directory(node).join("fence.r0");
+    let held = Lock::take(&path, clock::within(Duration::ZERO)).unwrap().unwrap();
+    both(&stage, "Another call for this resource");
+    // It is waited for as long as it may be.
+    let environment = node.environment(1, 0x1, "NetworkFailure");
+    let words = format!("--lock-dir={}", node.at("locks").display());
+    let child = node.start("crm-fence-peer", &[&words, "--flock-required"], &environment);
+    std::thread::sleep(Duration::from_millis(300));
+    assert!(node.called().is_empty());
+    drop(held);
+    assert_eq!(node.end(child).code, 4);
+    // The monitor's unfence just skips.
+    let held = Lock::take(&path, clock::within(Duration::ZERO)).unwrap().unwrap();
+    let mut environment = node.environment(1, 0x3, "Connected");
+    let extra = "--quiet --flock-required --flock-timeout 0 --unfence-only-if-owner-match";
+    environment.push(("OCF_RESKEY_unfence_extra_args".into(), extra.into()));
+    let ran = node.run("crm-unfence-peer", &[&words], &environment);
+    assert_eq!((ran.code, node.called().len()), (1, 0), "{ran:?}");
+    drop(held);
+}
+
+#[test]
+fn a_file_of_somebody_elses_in_the_place_of_the_lock_is_left_alone() {
+    for what in ["link", "dangling", "fifo", "directory"] {
+        let Some(stage) = Stage::new(V9, TWO) else { return };
+        stage.cut();
+        let node = &stage.nodes[0];
+        let path = directory(node).join("fence.r0");
+        let victim = node.at("victim");
+        match what {
+            "link" => {
+                std::fs::write(&victim, "precious").unwrap();
+                symlink(&victim, &path).unwrap();
+            }
+            "dangling" => symlink(&victim, &path).unwrap(),
+            "fifo" => nix::unistd::mkfifo(&path, nix::sys::stat::Mode::S_IRWXU).unwrap(),
+            _ => std::fs::create_dir(&path).unwrap(),
+        }
+        both(&stage, "Could not lock");
+        match what {
+            "link" => assert_eq!(std::fs::read_to_string(&victim).unwrap(), "precious"),
+            _ => assert!(!is_there(&victim), "{what}"),
+        }
+    }
+}
+
+#[test]
+fn a_directory_that_others_can_write_to_is_not_trusted() {
+    let Some(stage) = Stage::new(V9, TWO) else { return };
+    stage.cut();
+    let path = directory(&stage.nodes[0]);
+    std::fs::set_permissions(path, PermissionsExt::from_mode(0o1777)).unwrap();
+    both(&stage, "can be changed by, somebody else");
+}
+
+#[test]
+fn a_file_system_that_is_full_or_read_only_keeps_nobody_from_fencing() {
+    for options in ["ro", "nr_inodes=1"] {
+        let Some(stage) = Stage::new(V9, TWO) else { return };
+        stage.cut();
+        let node = &stage.nodes[0];
+        let path = directory(node);
+        let mount = format!("mount -t tmpfs -o mode=755,{options} none {}", path.display());
+        node.before(&mount);
+        both(&stage, "Could not lock");
+    }
+}
+
+#[test]
+fn names_with_slashes_and_dots_stay_in_the_directory() {
+    let Some(stage) = Stage::new(V9, TWO) else { return };
+    stage.cut();
+    let node = &stage.nodes[0];
+    directory(node);
+    fence(node, &["--resource=../../up/there"]);
+    assert!(node.at("locks").join("fence..._.._up_there").is_file());
+    fence(node, &["--lock-file=../named"]);
+    assert!(node.at("locks").join(".._named").is_file() && !is_there(&node.at("named")));
+    let ran = fence(node, &["--lock-file=..", "--flock-required"]);
+    assert_eq!((ran.code, node.called().len()), (1, 0), "{ran:?}");
+    let long = format!("--resource={}", "r".repeat(300));
+    let ran = fence(node, &[&long, "--flock-required"]);
+    assert_eq!((ran.code, node.called().len()), (1, 0), "{ran:?}");
+    // And none at all, where none is wanted.
+    std::fs::remove_dir_all(node.at("locks")).unwrap();
+    let ran = fence(node, &["--lock-file=NONE"]);
+    assert_eq!((ran.code, is_there(&node.at("locks"))), (4, false), "{ran:?}");
+}
+
+#[test]
+fn two_calls_at_once_on_a_node_write_once() {
+    let Some(stage) = Stage::new(V9, &["node1", "node2", "node3"]) else { return };
+    let node = &stage.nodes[0];
+    node.lose(&[1, 2]);
+    // What 9 does when two peers are lost at one pull: two calls, with masks of two moments.
+    let first = node.start("crm-fence-peer", &[], &node.environment(2, 0x3, "NetworkFailure"));
+    let second = node.start("crm-fence-peer", &[], &node.environment(1, 0x1, "NetworkFailure"));
+    let (first, second) = (node.end(first), node.end(second));
+    assert_eq!((first.code, second.code), (4, 4), "{first:?} {second:?}");
+    assert_eq!(stage.allowed(), Some(vec!["node1".into()]));
+    assert_eq!(stage.cluster.state().pacemaker.patches, 1);
+}
