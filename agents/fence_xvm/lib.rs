@@ -119,14 +119,12 @@ fn carried_out(program: Program, order: &Order) -> Output {
     let seconds = clock::now().saturating_sub(began).as_secs_f64();
     let way = said::way(&order.route);
     let mut output = outcome::output(order, &outcome);
-    if order.action.is_fencing() || (output.code != 0 && output.code != 2) {
+    if order.action.is_fencing() {
         let key = secrets.as_ref().ok().and_then(|secrets| secrets.key.as_ref());
         let key = key.map_or_else(|| "none".to_owned(), |key| key.fingerprint().to_string());
         let level = if output.code == 0 { Level::Info } else { Level::Error };
         let line = outcome::log_line(order, &way, &key, seconds, &output);
         Log::system(program.name()).line(level, &line);
-    }
-    if order.action.is_fencing() {
         output.stderr.insert_str(0, &warnings(trace.events()));
     }
     if order.diagnose {

@@ -95,34 +95,37 @@ impl Calling<'_> {
                 let caller = Conversation::new(stream, peer.to_string(), Vec::new(), self.secrets)?;
                 self.callers.push((caller, PollFlags::POLLOUT));
             }
-            if let Some(proven) = self.listen(trace) {
+            if let Some(proven) = self.listen(trace)? {
                 return Ok(proven);
             }
         }
     }
 
     /// Lets everybody who has called go on. Returns the first who has proved himself.
-    fn listen(&mut self, trace: &mut Trace) -> Option<Conversation> {
+    fn listen(&mut self, trace: &mut Trace) -> Result<Option<Conversation>, Failure> {
         let mut at = 0;
         while let Some((caller, flags)) = self.callers.get_mut(at) {
             let standing = if caller.is_proven() { None } else { Some(caller.go_on(trace)) };
             if caller.is_proven() {
-                return Some(self.callers.swap_remove(at).0);
+                return Ok(Some(self.callers.swap_remove(at).0));
             }
             match standing {
-                None | Some(Standing::Finished) => return Some(self.callers.swap_remove(at).0),
+                None | Some(Standing::Finished) => {
+                    return Ok(Some(self.callers.swap_remove(at).0));
+                }
                 Some(Standing::Waits(wanted)) => {
                     *flags = wanted;
                     at += 1;
                 }
                 Some(Standing::Broken(Breach::Left)) => drop(self.callers.swap_remove(at)),
+                Some(Standing::Broken(Breach::OtherAlgorithm)) => return Err(Failure::Proof),
                 Some(Standing::Broken(Breach::LeftInTheMiddle | Breach::Wrong)) => {
                     drop(self.callers.swap_remove(at));
                     self.wrong.get_or_insert_with(|| clock::within(GRACE));
                 }
             }
         }
-        None
+        Ok(None)
     }
 
     /// Waits for the next thing to happen, or to do.

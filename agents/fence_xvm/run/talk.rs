@@ -50,6 +50,8 @@ pub(super) enum Breach {
     Left,
     /// The peer has left, and had said something.
     LeftInTheMiddle,
+    /// The peer has our key, hence is our daemon, and goes by another algorithm.
+    OtherAlgorithm,
     /// The peer has said what no daemon with our key and our algorithms says.
     Wrong,
 }
@@ -134,8 +136,13 @@ impl Conversation {
                         let taken =
                             if self.filled == length { self.take(length, trace) } else { Ok(()) };
                         if let Err(why) = taken {
+                            let is_ours = matches!(why, Event::Mismatch { theirs: Some(_), .. });
                             trace.note(why);
-                            return Standing::Broken(Breach::Wrong);
+                            return Standing::Broken(if is_ours {
+                                Breach::OtherAlgorithm
+                            } else {
+                                Breach::Wrong
+                            });
                         }
                     }
                     outcome.map_err(|why| (why, PollFlags::POLLIN))
