@@ -160,7 +160,11 @@ impl Conversation {
         }
     }
 
-    fn left(&self, trace: &mut Trace) -> Breach {
+    fn left(&mut self, trace: &mut Trace) -> Breach {
+        // It may have said something before it left, while we were writing: a daemon that asks for no proof does.
+        if let Ok(more) = self.stream.read(&mut self.buffer[self.filled..]) {
+            self.filled += more;
+        }
         let (stage, said) = (self.stage(), self.filled);
         trace.note(Event::Left { peer: self.peer.clone(), stage, said });
         if said == 0 && !self.is_proven() { Breach::Left } else { Breach::LeftInTheMiddle }

@@ -136,9 +136,11 @@ fn with_auth_where_the_daemon_wants_none_it_fails_and_nothing_is_sent_again() {
 #[test]
 fn situation_26_a_call_back_by_somebody_else_does_not_keep_the_daemons_from_counting() {
     let Some(stage) = Stage::with_network() else { return };
-    let _daemon = Daemon::v4(Settings::answering(&[]).with(Manner::Crowd(vec![0])));
-    let ran = stage.xvm("-o status -H x");
-    assert_eq!(ran.said(), (Some(0), "Status: ON\n"), "{}", ran.stderr);
+    for manner in [Manner::Crowd(vec![0]), Manner::Flood(vec![0])] {
+        let _daemon = Daemon::v4(Settings::answering(&[]).with(manner.clone()));
+        let ran = stage.xvm("-o status -H x");
+        assert_eq!(ran.said(), (Some(0), "Status: ON\n"), "{manner:?} {}", ran.stderr);
+    }
 }
 
 #[test]

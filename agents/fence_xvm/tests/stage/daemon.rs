@@ -30,6 +30,8 @@ pub(crate) enum Manner {
     Deaf(usize, Vec<u8>),
     /// Connects silently, connects and leaves, then answers on a third connection.
     Crowd(Vec<u8>),
+    /// Connects silently more often than anybody can listen, then answers.
+    Flood(Vec<u8>),
 }
 
 /// How it is set.
@@ -217,6 +219,13 @@ fn serve_back(call_back: SocketAddr, count: usize, settings: &Settings, stop: &A
             }
             return;
         }
+        Manner::Flood(_) => {
+            let silent: Vec<_> = (0..40).map(|_| TcpStream::connect(call_back)).collect();
+            if let Ok(stream) = TcpStream::connect(call_back) {
+                serve(stream, settings, stop);
+            }
+            return drop(silent);
+        }
         _ => {}
     }
     // A client that has its answer does not listen any more.
@@ -230,7 +239,10 @@ fn serve(mut stream: TcpStream, settings: &Settings, stop: &AtomicBool) {
         Manner::Silent => return linger(stop),
         Manner::Leave => return,
         Manner::Blurt(bytes) => return drop(stream.write_all(bytes)),
-        Manner::Answer(answer) | Manner::Deaf(_, answer) | Manner::Crowd(answer) => Some(answer),
+        Manner::Answer(answer)
+        | Manner::Deaf(_, answer)
+        | Manner::Crowd(answer)
+        | Manner::Flood(answer) => Some(answer),
         Manner::Mute => None,
     };
     stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
