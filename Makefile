@@ -23,6 +23,13 @@ TARGET    := $(or $(CARGO_TARGET_DIR),target)
 # says, else with the resource agents. ALIASES_<package> are links to it beside it.
 FOLDER_fence_xvm  := $(SBIN_DIR)
 ALIASES_fence_xvm := fence_virt
+# Beside the stock handlers, whose names end in .sh and stay theirs.
+FOLDER_crm-fence-peer  := $(DESTDIR)/usr/lib/drbd
+ALIASES_crm-fence-peer := crm-unfence-peer stonith_admin-fence-peer snapshot-resync-target-lvm \
+             unsnapshot-resync-target-lvm before-resync-source notify-split-brain \
+             notify-initial-split-brain notify-out-of-sync notify-io-error notify-pri-lost \
+             notify-pri-lost-after-sb notify-pri-on-incon-degr notify-quorum-lost \
+             notify-emergency-reboot notify-emergency-shutdown
 folder     = $(or $(FOLDER_$(1)),$(AGENT_DIR))
 PACKAGES  := $(patsubst agents/%/Cargo.toml,%,$(sort $(wildcard agents/*/Cargo.toml)))
 BUILT     := $(addprefix $(TARGET)/release/,$(PACKAGES))
