@@ -11,13 +11,26 @@ AGENTS    ?=
 
 # Where Pacemaker looks for agents is fixed when Pacemaker is built, so PREFIX does not move it.
 AGENT_DIR := $(DESTDIR)/usr/lib/ocf/resource.d/rust
+# Where it looks for fence agents likewise.
+SBIN_DIR  := $(DESTDIR)/usr/sbin
 # Programs that ours become or call; the path is in them, so PREFIX does not move it either.
 LIBEXEC_DIR := $(DESTDIR)/usr/lib/duet
-MAN_DIR   := $(DESTDIR)$(PREFIX)/share/man/man7
+MAN_DIR   := $(DESTDIR)$(PREFIX)/share/man
 DOC_DIR   := $(DESTDIR)$(PREFIX)/share/doc/duet
 
 TARGET    := $(or $(CARGO_TARGET_DIR),target)
-# Every agent is a package of its own, in a folder of that name, and installed under that name.
+# Every agent is a package of its own, in a folder of that name, and installed under that name: where FOLDER_<package>
+# says, else with the resource agents. ALIASES_<package> are links to it beside it.
+FOLDER_fence_xvm  := $(SBIN_DIR)
+ALIASES_fence_xvm := fence_virt
+# Beside the stock handlers, whose names end in .sh and stay theirs.
+FOLDER_crm-fence-peer  := $(DESTDIR)/usr/lib/drbd
+ALIASES_crm-fence-peer := crm-unfence-peer stonith_admin-fence-peer snapshot-resync-target-lvm \
+             unsnapshot-resync-target-lvm before-resync-source notify-split-brain \
+             notify-initial-split-brain notify-out-of-sync notify-io-error notify-pri-lost \
+             notify-pri-lost-after-sb notify-pri-on-incon-degr notify-quorum-lost \
+             notify-emergency-reboot notify-emergency-shutdown
+folder     = $(or $(FOLDER_$(1)),$(AGENT_DIR))
 PACKAGES  := $(patsubst agents/%/Cargo.toml,%,$(sort $(wildcard agents/*/Cargo.toml)))
 BUILT     := $(addprefix $(TARGET)/release/,$(PACKAGES))
 # What agents become or supervise, made with them.
@@ -87,9 +100,18 @@ $(BUILT): $(SOURCES)
 	$(CARGO) build --release --locked -p $(@F)
 	@touch -c $@
 
+# One package: its folder, the program, and links to it.
+define install_package
+install -d $(call folder,$(1))
+install -m 755 $(TARGET)/release/$(1) $(call folder,$(1))/
+$(foreach alias,$(ALIASES_$(1)),ln -sf $(1) $(call folder,$(1))/$(alias)
+)
+endef
+
 install: $(BUILT)
-	install -d $(AGENT_DIR) $(LIBEXEC_DIR) $(MAN_DIR) $(DOC_DIR)
-	install -m 755 $(BUILT) $(AGENT_DIR)/
+	install -d $(LIBEXEC_DIR) $(MAN_DIR)/man7 $(MAN_DIR)/man8 $(DOC_DIR)
+	$(foreach package,$(PACKAGES),$(call install_package,$(package)))
 	install -m 755 $(BESIDE) $(LIBEXEC_DIR)/
-	install -m 644 docs/man/*.7 $(MAN_DIR)/
+	install -m 644 docs/man/*.7 $(MAN_DIR)/man7/
+	install -m 644 docs/man/*.8 $(MAN_DIR)/man8/
 	install -m 644 README.md CHANGELOG.md docs/compatibility.md LICENSE $(DOC_DIR)/

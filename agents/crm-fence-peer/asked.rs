@@ -30,14 +30,21 @@ pub(crate) fn call(
         Mode::Unfence => Event::UnfencePeer,
     };
     let call = Call::read(event, environment)?;
-    let is_by_hand = !matches!(options.purpose, Purpose::Act);
-    if mode == Mode::Fence && !is_by_hand {
+    if mode == Mode::Fence && !is_by_hand(options, &call) {
         let peer = call.peer()?;
         if call.generation == Generation::V9 && peer.node_id.is_none() {
             return Err(CallError::Missing("DRBD_PEER_NODE_ID"));
         }
     }
     Ok(call)
+}
+
+/// Whether a person asks: for an explanation, or for a resource that only the options name, with nothing in the environment
+/// that the kernel sets. The exit code is not for the kernel then, and DRBD itself says what the kernel would.
+fn is_by_hand(options: &Options, call: &Call) -> bool {
+    let is_of_kernel =
+        call.peer.is_some() || call.up_to_date.is_some() || call.connection.is_some();
+    options.purpose != Purpose::Act || (options.resource.is_some() && !is_of_kernel)
 }
 
 /// What is asked, once the first look has said what only DRBD knows.
@@ -68,8 +75,7 @@ pub(crate) fn asked(
         Generation::V9 => peer.node_id,
     });
     let mut mask = call.up_to_date.map(|mask| Mask(mask.node_ids().collect()));
-    let is_by_hand = !matches!(options.purpose, Purpose::Act);
-    if let (None, Some(me), true, Mode::Fence) = (&mask, me, is_by_hand, mode) {
+    if let (None, Some(me), true, Mode::Fence) = (&mask, me, is_by_hand(options, call), mode) {
         mask = Some(good(me, &look.seen.kernel));
     }
     Ok(Asked {

@@ -20,7 +20,7 @@ use self::{
 pub use words::{answer_in_words, data_in_word, next_in_words, standing_in_word};
 
 use crate::{
-    decide::{Answer, Asked, Code, Next, Progress, Reason},
+    decide::{Answer, Asked, Mode, Next, Progress, Reason},
     facts::{Cluster, Kernel, Seen},
 };
 
@@ -64,7 +64,7 @@ pub struct Row {
     pub after_ms: u64,
 }
 
-/// A single fact that the answer hangs on.
+/// A single fact that the answer hangs on: the code of fence-peer, and what unfence-peer does.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Hinge {
     /// The fact, changed, as the end of "if ...".
@@ -82,7 +82,7 @@ pub struct Hinge {
 pub fn explain(asked: &Asked, seen: &Seen, progress: &Progress, next: &Next) -> Explanation {
     let course = course(asked, seen, progress);
     let hinges = match &course.answer {
-        Some(answer) => hinges(asked, seen, progress, answer.code),
+        Some(answer) => hinges(asked, seen, progress, answer),
         None => Vec::new(),
     };
     let Course { steps, answer, after } = course;
@@ -99,16 +99,25 @@ pub fn explain(asked: &Asked, seen: &Seen, progress: &Progress, next: &Next) -> 
     }
 }
 
-fn hinges(asked: &Asked, seen: &Seen, progress: &Progress, code: Code) -> Vec<Hinge> {
+fn hinges(asked: &Asked, seen: &Seen, progress: &Progress, answer: &Answer) -> Vec<Hinge> {
     let mut hinges = Vec::new();
     for other in others(asked, seen) {
-        let Some(answer) = course(&other.asked, &other.seen, progress).answer else { continue };
-        if answer.code != code {
-            let (code, row) = (answer.code.number(), name(&answer.reason));
-            hinges.push(Hinge { fact: other.what, code, row, text: answer.reason.to_string() });
+        let Some(then) = course(&other.asked, &other.seen, progress).answer else { continue };
+        if is_another(asked.mode, answer, &then) {
+            let (code, row) = (then.code.number(), name(&then.reason));
+            hinges.push(Hinge { fact: other.what, code, row, text: then.reason.to_string() });
         }
     }
     hinges
+}
+
+/// Whether it matters that the answer is this one. For fence-peer DRBD goes by the code; unfence-peer's is 0 whether a rule
+/// was removed or kept, and that is in the reason.
+fn is_another(mode: Mode, answer: &Answer, then: &Answer) -> bool {
+    match mode {
+        Mode::Fence => answer.code != then.code,
+        Mode::Unfence => answer.reason != then.reason,
+    }
 }
 
 fn row(answer: Answer, after: Duration) -> Row {
@@ -155,9 +164,9 @@ impl Explanation {
             let _ = writeln!(text, "Row of the table: {}", row.name);
         }
         if self.hinges.is_empty() {
-            text.push_str("No single other fact that was tried gives another code.\n");
+            text.push_str("No single other fact that was tried would change that.\n");
         } else {
-            text.push_str("The code would be another one:\n");
+            text.push_str("One other fact would change that:\n");
         }
         for Hinge { fact, code, row, text: why } in &self.hinges {
             let _ = writeln!(text, "  {code}, if {fact} ({row}: {why})");

@@ -31,7 +31,7 @@ use crate::{
 };
 
 /// How long a record may take: I/O may be frozen for as long.
-const KEEPING: Duration = Duration::from_millis(500);
+const KEEPING: Duration = Duration::from_millis(250);
 /// How long a node that ends itself may still take after [`Options`] would have ended the call.
 const SUICIDE: Duration = Duration::from_secs(400);
 

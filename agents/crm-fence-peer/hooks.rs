@@ -13,6 +13,7 @@ use std::{
     ffi::{OsStr, OsString},
     io,
     path::{Path, PathBuf},
+    sync::Arc,
     time::Duration,
 };
 
@@ -20,7 +21,7 @@ use duet_drbd::handler::Event;
 use duet_host::{
     Log, bounded, clock,
     drbd::{self, Sight, under_root},
-    file,
+    guard_with, leave_with,
     process::{self, Ended},
 };
 use duet_ocf::{Environment, Level, chain};
@@ -31,8 +32,6 @@ pub use notify::Topic;
 
 /// Where lines go that nobody has chosen another place for, as with the stock scripts.
 const FACILITY: &str = "local5";
-/// How long this machine's own name can be.
-const LONGEST_NAME: usize = 4096;
 /// What is made of a look.
 const LONGEST_ANSWER: usize = 64 * 1024;
 
@@ -95,26 +94,21 @@ impl Hook {
     }
 }
 
-/// Does a hook's work on this machine, and gives what to exit with.
-#[must_use]
-pub fn run(
-    hook: &Hook,
-    name: &str,
-    arguments: &[String],
-    environment: Vec<(OsString, OsString)>,
-) -> u8 {
-    let _ = clock::now();
+/// Does a hook's work on this machine, and exits.
+pub(crate) fn run(hook: &Hook, name: &OsStr, arguments: &[OsString]) -> ! {
     if *hook == Hook::Nothing {
-        return 0;
+        leave_with(0);
     }
-    let fallback = hook.fallback();
-    let host = Host::of_machine(name, facility(arguments));
-    std::panic::set_hook(Box::new(move |info| {
-        use std::io::Write;
-        let _ = writeln!(std::io::stderr(), "Internal error: {info}");
-        std::process::exit(i32::from(fallback))
-    }));
-    run_on(&host, hook, arguments, environment)
+    let words: Vec<String> =
+        arguments.iter().map(|word| word.to_string_lossy().into_owned()).collect();
+    let name = Path::new(name).file_name().unwrap_or(name).to_string_lossy();
+    let tag = format!("{name}[{}]", std::process::id());
+    let environment =
+        Environment::default().with("HA_LOGTAG", &tag).with("HA_LOGFACILITY", &facility(&words));
+    let log = Log::new(&name, &environment, false).with_socket(&under_root("dev/log"));
+    let log = Arc::new(log);
+    guard_with(&name, &log, hook.fallback());
+    leave_with(run_on(&Host::of_machine(&log), hook, &words, std::env::vars_os().collect()))
 }
 
 fn run_on(
@@ -161,6 +155,8 @@ struct Host<'a> {
     tools: String,
     /// What stands for `/`.
     root: PathBuf,
+    /// What this machine calls itself.
+    name: String,
     /// Asks DRBD's module.
     look: Box<Look<'a>>,
     /// Takes a line for the log.
@@ -170,13 +166,12 @@ struct Host<'a> {
 }
 
 impl Host<'_> {
-    fn of_machine(name: &str, facility: String) -> Host<'static> {
-        let environment: Environment =
-            [("HA_LOGFACILITY".to_owned(), facility)].into_iter().collect();
-        let log = Log::new(name, &environment, false);
+    fn of_machine(log: &Arc<Log>) -> Host<'static> {
+        let log = Arc::clone(log);
         Host {
             tools: process::PATH.to_owned(),
             root: under_root(""),
+            name: duet_host::host_name().unwrap_or_else(|| "this node".to_owned()),
             look: Box::new(|span| drbd::look(clock::within(span)).map_err(|error| chain(&error))),
             log: Box::new(move |level, text| log.line(level, text)),
             haste: 1,
@@ -195,31 +190,29 @@ impl Host<'_> {
         make: impl FnOnce(Result<Sight, String>) -> T,
     ) -> Result<T, String> {
         let span = span / self.haste;
-        let work = || serde_json::to_vec(&make((self.look)(span))).map_err(io::Error::other);
+        // Early enough for the reason to be told.
+        let sight = || (self.look)(span - span / 4);
+        let work = || serde_json::to_vec(&make(sight())).map_err(io::Error::other);
         let said = bounded::run(LONGEST_ANSWER, clock::within(span), work);
         let said = said.map_err(|error| error.to_string())?;
         serde_json::from_slice(&said).map_err(|error| error.to_string())
     }
 
-    /// A file by its path below `/`; none where there is none.
-    fn file(&self, path: &str, limit: usize) -> Result<Option<String>, String> {
-        match file::read_text(&self.root.join(path), limit) {
+    /// A file by its path below `/`; none where there is none. Given up when the time is over.
+    fn file(&self, path: &str, limit: usize, span: Duration) -> Result<Option<String>, String> {
+        let deadline = clock::within(span / self.haste);
+        match bounded::read_text(&self.root.join(path), limit, deadline) {
             Ok(text) => Ok(Some(text)),
             Err(error) if error.is_missing_file() => Ok(None),
             Err(error) => Err(chain(&error)),
         }
     }
 
-    /// What this machine calls itself.
-    fn name(&self) -> String {
-        let name = self.file("proc/sys/kernel/hostname", LONGEST_NAME).ok().flatten();
-        let name = name.unwrap_or_default().trim().to_owned();
-        if name.is_empty() { "this node".to_owned() } else { name }
-    }
-
     /// A program, in the plain language.
     fn call(&self, program: &str) -> process::Call {
-        process::Call::new(program).path(self.tools.clone()).env("LC_ALL", "C")
+        let call = process::Call::new(program).path(self.tools.clone()).env("LC_ALL", "C");
+        // LVM complains about the pipe that drbdadm leaves open in its handlers.
+        call.env("LVM_SUPPRESS_FD_WARNINGS", "1")
     }
 
     /// Runs it for so long, and asks it to end a while before that. `Err`: it did not end well, and how.

@@ -25,7 +25,7 @@ mod turns;
 
 use std::ffi::OsString;
 
-use crate::program::Program;
+use crate::{hooks::Hook, program::Program};
 
 /// Runs the program that this executable was called as, and exits.
 pub fn main() -> ! {
@@ -33,6 +33,9 @@ pub fn main() -> ! {
     let mut words = std::env::args_os();
     let name = words.next().unwrap_or_default();
     let arguments: Vec<OsString> = words.collect();
+    if let Some(hook) = Hook::called(&name) {
+        hooks::run(&hook, &name, &arguments);
+    }
     match Program::called(&name) {
         Some(Program::Peer(mode)) => handler::run(mode, &arguments),
         None => {

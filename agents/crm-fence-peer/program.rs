@@ -60,4 +60,19 @@ mod tests {
             assert_eq!(Program::called(OsStr::new(name)), None, "{name}");
         }
     }
+
+    #[test]
+    fn every_link_that_is_installed_is_a_program() {
+        let makefile = include_str!("../../Makefile").replace("\\\n", " ");
+        let aliases =
+            makefile.lines().find_map(|line| line.strip_prefix("ALIASES_crm-fence-peer :="));
+        let aliases: Vec<&str> = aliases.unwrap().split_ascii_whitespace().collect();
+        assert!(aliases.contains(&"crm-unfence-peer") && aliases.len() > 10);
+        for alias in aliases {
+            let name = OsStr::new(alias);
+            let is_known =
+                Program::called(name).is_some() || crate::hooks::Hook::called(name).is_some();
+            assert!(is_known, "{alias}");
+        }
+    }
 }

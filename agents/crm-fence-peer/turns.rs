@@ -51,13 +51,14 @@ impl Turns<'_> {
         let mut waiting = None;
         loop {
             let mut look = observer.look();
+            // By hand, only DRBD says some of it; what was decided while it was silent does not depend on that.
             let asked = match self.asked.take() {
                 Some(asked) => asked,
                 None => asked::asked(mode, self.options, self.call, &look)?,
             };
             self.common.record(|record| record.asked(&asked));
             let next = self.settle(&asked, &mut look, observer);
-            self.asked = Some(asked);
+            self.asked = Some(asked).filter(|_| look.sighted.generation.is_some());
             match next {
                 Next::Done(answer) => return Ok((answer, look.seen)),
                 Next::Wait { pause, until } => {

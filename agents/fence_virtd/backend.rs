@@ -292,6 +292,3 @@ fn canonical(asked: &str) -> Option<Uuid> {
         asked.len() == 36 && [8, 13, 18, 23].iter().all(|at| asked.as_bytes()[*at] == b'-');
     if hyphens { asked.parse().ok() } else { None }
 }
-
-#[cfg(test)]
-mod tests;

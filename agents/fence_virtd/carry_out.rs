@@ -305,3 +305,6 @@ impl Outcome {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

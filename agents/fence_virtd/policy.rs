@@ -38,17 +38,21 @@ impl Policy {
         for listener in &settings.listeners {
             let key = match &listener.signed {
                 Some(signed)
-                    if (signed.hash, signed.auth) != (Algorithm::None, Algorithm::None) =>
+                    if (signed.hash, signed.auth) == (Algorithm::None, Algorithm::None) =>
                 {
+                    // Nobody has to have it; what is signed all the same can be verified where there is one.
+                    secret::read(&signed.key_file, mends).ok().map(|(key, _)| key)
+                }
+                Some(signed) => {
                     let (key, told) = secret::read(&signed.key_file, mends)?;
-                    warnings.extend(
-                        told.into_iter()
-                            .filter(|text| !warnings.contains(text))
-                            .collect::<Vec<_>>(),
-                    );
+                    for text in told {
+                        if !warnings.contains(&text) {
+                            warnings.push(text);
+                        }
+                    }
                     Some(key)
                 }
-                Some(_) | None => None,
+                None => None,
             };
             let signed = listener.signed.as_ref();
             let hash = signed.map_or(Algorithm::None, |signed| signed.hash);

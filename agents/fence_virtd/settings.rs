@@ -124,7 +124,7 @@ impl Settings {
             |group: String| format!("group {group} has no uuid and no ip, and does not count");
         warnings.extend(empty.into_iter().map(ignored));
         if permissions.groups.is_empty() {
-            warnings.push("there are no groups: whoever has the key may end any guest".to_owned());
+            warnings.push("there are no groups: whoever is heard may end any guest".to_owned());
         }
         let waits = flag(&main, "wait_for_init")? || flag(&main, "wait_for_backend")?;
         let choice = [("fail", Unknown::Fails), ("off", Unknown::IsOff)];

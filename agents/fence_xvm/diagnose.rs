@@ -92,13 +92,7 @@ pub fn report(
     events: &[Event],
     probes: &[Probe],
 ) -> String {
-    let mut text = format!(
-        "{} by {way}, hash {}, auth {}, key file {}\n",
-        order.action.word(),
-        order.hash,
-        order.auth,
-        order.key_file.display(),
-    );
+    let mut text = format!("{} by {way}\n", order.action.word());
     for event in events {
         let _ = writeln!(text, "  {event}");
     }

@@ -119,14 +119,11 @@ fn carried_out(program: Program, order: &Order) -> Output {
     let seconds = clock::now().saturating_sub(began).as_secs_f64();
     let way = said::way(&order.route);
     let mut output = outcome::output(order, &outcome);
-    if order.action.is_fencing() || (output.code != 0 && output.code != 2) {
-        let key = secrets.as_ref().ok().and_then(|secrets| secrets.key.as_ref());
-        let key = key.map_or_else(|| "none".to_owned(), |key| key.fingerprint().to_string());
-        let level = if output.code == 0 { Level::Info } else { Level::Error };
-        let line = outcome::log_line(order, &way, &key, seconds, &output);
-        Log::system(program.name()).line(level, &line);
-    }
     if order.action.is_fencing() {
+        let safety = said::safety(order, secrets.as_ref().ok());
+        let level = if output.code == 0 { Level::Info } else { Level::Error };
+        let line = outcome::log_line(order, &way, &safety, seconds, &output);
+        Log::system(program.name()).line(level, &line);
         output.stderr.insert_str(0, &warnings(trace.events()));
     }
     if order.diagnose {
@@ -134,6 +131,8 @@ fn carried_out(program: Program, order: &Order) -> Output {
             (Err(Failure::NoCallBack), Ok(secrets)) => probe::all(order, secrets),
             _ => Vec::new(),
         };
+        let safety = said::safety(order, secrets.as_ref().ok());
+        let way = format!("{way}, {safety}");
         let report = diagnose::report(order, &way, &outcome, trace.events(), &probes);
         output.stdout = report;
         output.stderr.clear();

@@ -4,6 +4,7 @@
 
 pub mod argv;
 pub mod given;
+pub mod man;
 pub mod order;
 pub mod render;
 pub mod stdin;

@@ -147,19 +147,17 @@ fn json(hosts: &HostList) -> String {
 
 /// The line in the log: all that went in, and what came of it.
 #[must_use]
-pub fn log_line(order: &Order, way: &str, key: &str, seconds: f64, output: &Output) -> String {
+pub fn log_line(order: &Order, way: &str, safety: &str, seconds: f64, output: &Output) -> String {
     let domain = order.domain.as_ref().map_or("none", |domain| domain.as_str());
     let what = match (output.code, output.stderr.lines().next()) {
         (0, _) => "done".to_owned(),
         (code, Some(why)) => format!("not done ({code}): {why}"),
         (code, None) => format!("not done ({code})"),
     };
+    let delay = order.delay.as_secs();
     format!(
-        "{} of domain \"{domain}\" by {way} (hash {}, auth {}, key {key}, after a delay of {} s): {what} after {seconds:.2} s",
+        "{} of domain \"{domain}\" by {way} ({safety}, after a delay of {delay} s): {what} after {seconds:.2} s",
         order.action.word(),
-        order.hash,
-        order.auth,
-        order.delay.as_secs(),
     )
 }
 

@@ -1,8 +1,9 @@
 //! What was said, from where it was said. Invariant: standing input is awaited for a while and read up to a limit; who
 //! says nothing asks for nothing.
 
+use crate::key::Secrets;
 use crate::options::given::Given;
-use crate::options::order::Route;
+use crate::options::order::{Order, Route};
 use crate::options::{Program, argv, stdin};
 use crate::run::wait_to_read;
 use duet_host::clock;
@@ -66,6 +67,20 @@ fn input() -> Result<String, String> {
         }
     }
     String::from_utf8(bytes).map_err(|_| "Standard input is not UTF-8".to_owned())
+}
+
+/// What makes it safe, for people.
+pub(crate) fn safety(order: &Order, secrets: Option<&Secrets>) -> String {
+    match secrets {
+        Some(Secrets { hash, auth, key: Some(key) }) => format!(
+            "hash {}, auth {}, key {}",
+            hash.algorithm(),
+            auth.algorithm(),
+            key.fingerprint()
+        ),
+        Some(Secrets { .. }) => "nothing signed or proved".to_owned(),
+        None => format!("hash {}, auth {}, no key", order.hash, order.auth),
+    }
 }
 
 /// The way to the daemon, for people.

@@ -61,7 +61,7 @@ fn later(asked: &Asked, elapsed: Duration) -> Option<Duration> {
 /// The change arrives.
 fn make(step: Step, seen: &mut Seen, progress: &mut Progress) {
     let Cluster::Known(members) = &mut seen.cluster else { return };
-    members.version.epoch += 1;
+    members.version.epoch = members.version.epoch.saturating_add(1);
     match step {
         Step::Write { allowed, placed, .. } => {
             members.rule = Some(Rule { allowed });

@@ -201,9 +201,13 @@ fn every_look_comes_to_an_answer_and_every_hinge_is_true() {
         for other in others(&asked, &seen) {
             let progress = Progress::default();
             let then = course(&other.asked, &other.seen, &progress).answer;
-            let then = then.unwrap_or_else(|| panic!("no answer: {other:?}")).code.number();
+            let then = then.unwrap_or_else(|| panic!("no answer: {other:?}"));
             let told = explanation.hinges.iter().any(|hinge| hinge.fact == other.what);
-            assert_eq!(told, then != row.code, "{other:?}");
+            let is_another = match asked.mode {
+                Mode::Fence => then.code.number() != row.code,
+                Mode::Unfence => then.reason != row.reason,
+            };
+            assert_eq!(told, is_another, "{other:?}");
             assert_ne!((&other.asked, &other.seen), (&asked, &seen));
         }
     }
@@ -211,12 +215,11 @@ fn every_look_comes_to_an_answer_and_every_hinge_is_true() {
 
 #[test]
 fn the_answer_that_was_decided_is_the_one_that_is_explained() {
+    let progress = Progress::default();
     for (asked, seen) in looks() {
-        let explanation = explained(&asked, &seen);
-        if let Next::Done(answer) = &explanation.next {
-            let row = explanation.row.unwrap();
-            assert_eq!((row.code, &row.reason), (answer.code.number(), &answer.reason));
-            assert_eq!(explanation.steps, Vec::<String>::new());
+        if let Next::Done(answer) = decide(&asked, &seen, &progress) {
+            let course = course(&asked, &seen, &progress);
+            assert_eq!((course.answer, course.steps), (Some(answer), Vec::new()), "{seen:?}");
         }
     }
 }
@@ -300,4 +303,17 @@ fn what_was_not_asked_is_taken_from_its_bad_side() {
     local(&mut seen).is_frozen = false;
     seen.policy = Some(Policy::ResourceOnly);
     assert_eq!(explained(&asked, &seen).row.unwrap().code, 5);
+}
+
+#[test]
+fn what_unfence_hangs_on_is_whether_the_rule_goes() {
+    let (mut asked, mut seen) = lost();
+    (asked.mode, asked.mask) = (Mode::Unfence, Some(Mask(BTreeSet::from([0, 1]))));
+    members(&mut seen).rule = Some(Rule { allowed: BTreeSet::from(["node1".into()]) });
+    let explanation = explained(&asked, &seen);
+    let row = explanation.row.as_ref().unwrap();
+    assert_eq!((row.code, row.name.as_str()), (0, "Kept"));
+    let removing = explanation.hinges.iter().filter(|hinge| hinge.row == "Removed");
+    let removing: Vec<&str> = removing.map(|hinge| hinge.fact.as_str()).collect();
+    assert_eq!(removing, ["node2 were connected and UpToDate"]);
 }

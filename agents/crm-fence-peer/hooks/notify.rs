@@ -132,7 +132,7 @@ pub(super) fn run(
     };
     let state = host.look(LOOK, |sight| text::state(&call, sight));
     let state = state.unwrap_or_else(|why| vec![format!("DRBD could not be asked: {why}")]);
-    let (subject, body) = text::mail(topic, &call, &host.name(), &state, trouble.as_ref());
+    let (subject, body) = text::mail(topic, &call, &host.name, &state, trouble.as_ref());
     let mail = Mail { recipients, subject, body };
     match send(host, &mail) {
         Ok(()) => {

@@ -24,7 +24,7 @@ use super::Host;
 const DEFAULTS: &str = "etc/default/drbd-snapshot";
 /// That file is shorter.
 const LONGEST: usize = 64 * 1024;
-/// How long DRBD may take to answer.
+/// How long DRBD may take to answer, and that file to be read.
 const LOOK: Duration = Duration::from_secs(5);
 /// How long LVM may take to find a volume,
 const FIND: Duration = Duration::from_secs(20);
@@ -57,7 +57,7 @@ pub(super) fn run(
     arguments: &[String],
     environment: Vec<(OsString, OsString)>,
 ) -> u8 {
-    let defaults = host.file(DEFAULTS, LONGEST);
+    let defaults = host.file(DEFAULTS, LONGEST, LOOK);
     let (choice, notes) = match choice::read(arguments, defaults) {
         Ok(read) => read,
         Err(why) => {

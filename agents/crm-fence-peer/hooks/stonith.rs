@@ -24,10 +24,10 @@ const TOLERANCE: &str = "5s";
 /// Has the peer shot, and gives what to exit with.
 pub(super) fn run(host: &Host<'_>, environment: Vec<(OsString, OsString)>) -> u8 {
     let call = Call::read(Event::FencePeer, environment);
-    let resource = call.as_ref().map_or("?", |call| call.resource.as_str()).to_owned();
+    let inputs = call.as_ref().map_or_else(|_| "?:".to_owned(), inputs);
     let mut nodes = Vec::new();
     let done = call.map_err(|error| error.to_string()).and_then(|call| {
-        nodes = victims(&call, &host.name())?;
+        nodes = victims(&call, &host.name)?;
         let seen = host.look(LOOK, |sight| sight.and_then(|sight| is_fit(&call, &sight)));
         seen.and_then(|seen| seen)?;
         nodes.iter().try_for_each(|node| shoot(host, node))
@@ -38,9 +38,17 @@ pub(super) fn run(host: &Host<'_>, environment: Vec<(OsString, OsString)>) -> u8
     };
     let (nodes, after) = (nodes.join(","), clock::now().as_secs_f64());
     let code = code.number();
-    let line = format!("fence-peer {resource}: exit={code} after={after:.3}s nodes={nodes}: {why}");
+    let line = format!("fence-peer {inputs} exit={code} after={after:.3}s nodes={nodes}: {why}");
     host.log(level, &fold(&line));
     code
+}
+
+/// What was asked, for the log.
+fn inputs(call: &Call) -> String {
+    let id = |id: Option<u32>| id.map_or_else(|| "-".to_owned(), |id| id.to_string());
+    let peer = call.peer.as_ref().and_then(|peer| peer.node_id);
+    let connection = call.connection.as_ref().map_or_else(|| "-".to_owned(), ToString::to_string);
+    format!("{}: me={} peer={} connection={connection}", call.resource, id(call.node_id), id(peer))
 }
 
 /// Which nodes are to be shot, by the names that the cluster should know them by.

@@ -29,6 +29,8 @@ pub(super) struct Stage {
     pub(super) pause: Duration,
     /// All deadlines are divided by this.
     pub(super) haste: u32,
+    /// What the machine calls itself.
+    pub(super) name: String,
     directory: TempDir,
     log: RefCell<Vec<String>>,
 }
@@ -55,11 +57,16 @@ impl Stage {
             let path = process::find(tool, process::PATH).unwrap();
             std::os::unix::fs::symlink(path, basics.join(tool)).unwrap();
         }
-        let name = directory.path().join("root/proc/sys/kernel");
-        std::fs::create_dir_all(&name).unwrap();
-        std::fs::write(name.join("hostname"), "node2\n").unwrap();
         let sight = Ok(seen(resource(Disk::Outdated, Some(4096))));
-        Stage { tools, sight, pause: Duration::ZERO, haste: 1, directory, log: RefCell::default() }
+        Stage {
+            tools,
+            sight,
+            pause: Duration::ZERO,
+            haste: 1,
+            name: "node2".into(),
+            directory,
+            log: RefCell::default(),
+        }
     }
 
     /// The same where DRBD says this.
@@ -84,6 +91,7 @@ impl Stage {
             tools: format!("{programs}:{}", self.at("bin").display()),
             root: self.root(),
             haste: self.haste,
+            name: self.name.clone(),
             look: Box::new(|_| {
                 std::thread::sleep(self.pause);
                 self.sight.clone()

@@ -29,11 +29,12 @@ impl Names {
         if let Some(me) = me {
             peers.remove(&me);
         }
-        if let Some(peer) = &call.peer {
+        if let Some(peer) = call.peer.as_ref().filter(|peer| !peer.names.is_empty()) {
             peers.entry(peer.node_id.unwrap_or(0)).or_insert_with(|| peer.names.clone());
         }
         let generation = sighted.generation.unwrap_or(call.generation);
         if generation == Generation::V9 {
+            // Where no configuration is to be had, a connection is named after the host at its other end.
             for (id, name) in &sighted.names {
                 peers.entry(*id).or_insert_with(|| vec![name.clone()]);
             }

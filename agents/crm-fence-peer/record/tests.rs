@@ -11,7 +11,7 @@ use std::{
 
 use super::*;
 use crate::{
-    decide::{Code, Reason, Step},
+    decide::{Code, Mode, Reason, Step},
     explain::tests::{lost, members},
     facts::{Kernel, Rule},
 };
@@ -42,10 +42,11 @@ fn fenced() -> Record {
     record
 }
 
-/// Of this resource and time.
+/// Of this resource and time, and one for which no disk is waited for.
 fn of(resource: &str, seconds: u64) -> Record {
     let mut record = fenced();
-    record.asked.as_mut().unwrap().resource = resource.to_owned();
+    let asked = record.asked.as_mut().unwrap();
+    (asked.resource, asked.mode) = (resource.to_owned(), Mode::Unfence);
     record.began.of_day = Duration::from_secs(seconds);
     record
 }
@@ -126,6 +127,43 @@ fn a_record_that_was_cut_short_anywhere_is_refused() {
     let json = fenced().to_json();
     for end in (0..json.len()).filter(|end| json.is_char_boundary(*end)) {
         assert!(Record::parse(&json[..end]).is_err(), "{end}");
+    }
+}
+
+/// Every value inside this one that has none inside itself, by the way to it.
+fn leaves(value: &serde_json::Value, way: &str, found: &mut Vec<String>) {
+    match value {
+        serde_json::Value::Object(fields) if !fields.is_empty() => {
+            for (name, field) in fields {
+                leaves(field, &format!("{way}/{name}"), found);
+            }
+        }
+        serde_json::Value::Array(items) if !items.is_empty() => {
+            for (place, item) in items.iter().enumerate() {
+                leaves(item, &format!("{way}/{place}"), found);
+            }
+        }
+        _ => found.push(way.to_owned()),
+    }
+}
+
+#[test]
+fn a_record_with_any_value_damaged_is_refused_or_decided_in_the_same_way() {
+    let whole: serde_json::Value = serde_json::from_str(&fenced().to_json()).unwrap();
+    let mut ways = Vec::new();
+    leaves(&whole, "", &mut ways);
+    assert!(ways.len() > 80, "{}", ways.len());
+    for way in ways {
+        for damage in
+            ["null", "\"\"", "-1", "0", "1e99", "18446744073709551615", "true", "[]", "{}"]
+        {
+            let mut json = whole.clone();
+            *json.pointer_mut(&way).unwrap() = serde_json::from_str(damage).unwrap();
+            let Ok(record) = Record::parse(&json.to_string()) else { continue };
+            if let Ok(report) = replay(&record) {
+                assert_eq!(report.outcome.code, 4, "{way} {damage}");
+            }
+        }
     }
 }
 

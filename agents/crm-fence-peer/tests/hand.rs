@@ -5,7 +5,7 @@
 mod stage;
 
 use duet_fake_tools::Xml;
-use stage::{Ran, Stage, V8, V9, is_there};
+use stage::{Ran, Stage, V8, V9, cib, is_there};
 
 const TWO: &[&str] = &["node1", "node2"];
 
@@ -52,6 +52,32 @@ fn drbdadm_by_hand_has_no_mask_and_fences_nobody_but_may_unfence() {
     stage.cut();
     let ran = node.run("crm-fence-peer.9.sh", &[], &environment);
     assert_eq!((ran.code, stage.allowed()), (1, None), "{ran:?}");
+}
+
+#[test]
+fn a_person_may_have_a_peer_banned_that_was_confirmed_down() {
+    for version in [V8, V9] {
+        let Some(stage) = Stage::new(version, TWO) else { return };
+        stage.cut();
+        stage.cluster.change(|pacemaker| cib::down(&mut pacemaker.cib, 2));
+        let ran = stage.nodes[0].run("crm-fence-peer", &["--resource=r0"], &[]);
+        assert_eq!((ran.code, stage.allowed()), (7, Some(vec!["node1".into()])), "{ran:?}");
+        let record = &stage.nodes[0].records()[0];
+        let words = ["--replay", record.to_str().unwrap()];
+        let ran = stage.nodes[0].run("crm-fence-peer", &words, &[]);
+        assert_eq!(ran.code, 0, "{ran:?}");
+    }
+}
+
+#[test]
+fn without_a_configuration_peers_have_the_names_of_their_connections() {
+    let Some(stage) = Stage::new(V9, TWO) else { return };
+    stage.cut();
+    let node = &stage.nodes[0];
+    let mut environment = node.environment(1, 0x1, "NetworkFailure");
+    environment.retain(|(name, _)| !name.starts_with("DRBD_NODE_ID_"));
+    let ran = node.run("crm-fence-peer", &[], &environment);
+    assert_eq!((ran.code, stage.allowed()), (4, Some(vec!["node1".into()])), "{ran:?}");
 }
 
 #[test]

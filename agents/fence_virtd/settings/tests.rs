@@ -36,7 +36,7 @@ fn debians_file_is_read_unchanged() {
     );
     assert_eq!(settings.uris[0].text, "qemu:///system");
     assert_eq!(settings.unknown, Unknown::Fails);
-    assert_eq!(settings.warnings, ["there are no groups: whoever has the key may end any guest"]);
+    assert_eq!(settings.warnings, ["there are no groups: whoever is heard may end any guest"]);
 }
 
 #[test]

@@ -102,11 +102,11 @@ fn a_list_is_no_answer_to_off() {
 #[test]
 fn the_log_says_what_went_in_and_what_came_out() {
     let done = output(&order("off"), &Ok(Answer::Reply(Reply::Success)));
-    let line = log_line(&order("off"), "multicast 225.0.0.12:1229", "0badcafe", 0.25, &done);
+    let line = log_line(&order("off"), "multicast 225.0.0.12:1229", "key 0badcafe", 0.25, &done);
     assert_eq!(
         line,
-        "off of domain \"x\" by multicast 225.0.0.12:1229 (hash sha256, auth sha256, key 0badcafe, \
-         after a delay of 0 s): done after 0.25 s"
+        "off of domain \"x\" by multicast 225.0.0.12:1229 (key 0badcafe, after \
+         a delay of 0 s): done after 0.25 s"
     );
     let failed = output(&order("off"), &Err(Failure::NoCallBack));
     let line = log_line(&order("off"), "x", "x", 4.0, &failed);

@@ -89,40 +89,51 @@ impl Calling<'_> {
             }
             self.pause()?;
             self.senders.hear(trace);
-            while self.callers.len() < CALLERS {
+            // However many call, the clock is looked at in between.
+            for _ in 0..CALLERS {
                 let Some((stream, peer)) = sockets::accept(&self.listener) else { break };
                 trace.note(Event::CalledBack(peer.to_string()));
                 let caller = Conversation::new(stream, peer.to_string(), Vec::new(), self.secrets)?;
+                if self.callers.len() == CALLERS {
+                    // Whoever is silent longest is the least likely to be ours.
+                    self.callers.remove(0);
+                }
                 self.callers.push((caller, PollFlags::POLLOUT));
+                if let Some(proven) = self.listen(trace)? {
+                    return Ok(proven);
+                }
             }
-            if let Some(proven) = self.listen(trace) {
+            if let Some(proven) = self.listen(trace)? {
                 return Ok(proven);
             }
         }
     }
 
     /// Lets everybody who has called go on. Returns the first who has proved himself.
-    fn listen(&mut self, trace: &mut Trace) -> Option<Conversation> {
+    fn listen(&mut self, trace: &mut Trace) -> Result<Option<Conversation>, Failure> {
         let mut at = 0;
         while let Some((caller, flags)) = self.callers.get_mut(at) {
             let standing = if caller.is_proven() { None } else { Some(caller.go_on(trace)) };
             if caller.is_proven() {
-                return Some(self.callers.swap_remove(at).0);
+                return Ok(Some(self.callers.swap_remove(at).0));
             }
             match standing {
-                None | Some(Standing::Finished) => return Some(self.callers.swap_remove(at).0),
+                None | Some(Standing::Finished) => {
+                    return Ok(Some(self.callers.swap_remove(at).0));
+                }
                 Some(Standing::Waits(wanted)) => {
                     *flags = wanted;
                     at += 1;
                 }
-                Some(Standing::Broken(Breach::Left)) => drop(self.callers.swap_remove(at)),
+                Some(Standing::Broken(Breach::Left)) => drop(self.callers.remove(at)),
+                Some(Standing::Broken(Breach::OtherAlgorithm)) => return Err(Failure::Proof),
                 Some(Standing::Broken(Breach::LeftInTheMiddle | Breach::Wrong)) => {
-                    drop(self.callers.swap_remove(at));
+                    drop(self.callers.remove(at));
                     self.wrong.get_or_insert_with(|| clock::within(GRACE));
                 }
             }
         }
-        None
+        Ok(None)
     }
 
     /// Waits for the next thing to happen, or to do.
@@ -133,9 +144,7 @@ impl Calling<'_> {
             Some(_) | None => self.next,
         };
         let mut descriptors = Vec::with_capacity(self.callers.len() + 1);
-        if self.callers.len() < CALLERS {
-            descriptors.push(PollFd::new(self.listener.as_fd(), PollFlags::POLLIN));
-        }
+        descriptors.push(PollFd::new(self.listener.as_fd(), PollFlags::POLLIN));
         let callers = self.callers.iter();
         descriptors.extend(callers.map(|(caller, flags)| PollFd::new(caller.descriptor(), *flags)));
         wait(&mut descriptors, next).map_err(|why| Failure::Listen(why.desc().to_owned()))

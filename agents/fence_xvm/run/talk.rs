@@ -50,6 +50,8 @@ pub(super) enum Breach {
     Left,
     /// The peer has left, and had said something.
     LeftInTheMiddle,
+    /// The peer has our key, hence is our daemon, and goes by another algorithm.
+    OtherAlgorithm,
     /// The peer has said what no daemon with our key and our algorithms says.
     Wrong,
 }
@@ -134,8 +136,13 @@ impl Conversation {
                         let taken =
                             if self.filled == length { self.take(length, trace) } else { Ok(()) };
                         if let Err(why) = taken {
+                            let is_ours = matches!(why, Event::Mismatch { theirs: Some(_), .. });
                             trace.note(why);
-                            return Standing::Broken(Breach::Wrong);
+                            return Standing::Broken(if is_ours {
+                                Breach::OtherAlgorithm
+                            } else {
+                                Breach::Wrong
+                            });
                         }
                     }
                     outcome.map_err(|why| (why, PollFlags::POLLIN))
@@ -153,7 +160,11 @@ impl Conversation {
         }
     }
 
-    fn left(&self, trace: &mut Trace) -> Breach {
+    fn left(&mut self, trace: &mut Trace) -> Breach {
+        // It may have said something before it left, while we were writing: a daemon that asks for no proof does.
+        if let Ok(more) = self.stream.read(&mut self.buffer[self.filled..]) {
+            self.filled += more;
+        }
         let (stage, said) = (self.stage(), self.filled);
         trace.note(Event::Left { peer: self.peer.clone(), stage, said });
         if said == 0 && !self.is_proven() { Breach::Left } else { Breach::LeftInTheMiddle }

@@ -29,4 +29,4 @@ pub use lock::Lock;
 pub use log::Log;
 pub use netlink::Error as NetlinkError;
 pub use nix::sys::signal::Signal;
-pub use run::{Machine, guard, host_name, leave_with, run};
+pub use run::{Machine, guard, guard_with, host_name, leave_with, run};

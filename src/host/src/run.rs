@@ -69,12 +69,17 @@ pub fn leave_with(code: u8) -> ! {
 /// Makes this process, which is no agent, one that ends as it should: the clock runs, signals arrive, children can be
 /// waited for, and a panic, also one on another thread, ends it with exit code 1 and a line in this log.
 pub fn guard(name: &str, log: &Arc<Log>) {
+    guard_with(name, log, ExitCode::Generic.number());
+}
+
+/// The same where a panic has to end it with another code.
+pub fn guard_with(name: &str, log: &Arc<Log>, code: u8) {
     let _ = clock::now();
     take_signals();
     let (name, log) = (name.to_owned(), Arc::clone(log));
     std::panic::set_hook(Box::new(move |info: &PanicHookInfo<'_>| {
         log.line(Level::Error, &format!("Internal error in {name}: {info}"));
-        leave(ExitCode::Generic)
+        leave_with(code)
     }));
 }
 

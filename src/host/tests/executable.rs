@@ -8,14 +8,14 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 /// Cargo builds examples beside the tests, but names them to tests of other packages only.
-fn minimal() -> PathBuf {
+fn example(name: &str) -> PathBuf {
     let mut path = std::env::current_exe().expect("a test is a file");
     path.pop();
-    path.with_file_name("examples").join("minimal")
+    path.with_file_name("examples").join(name)
 }
 
 fn run(action: &str, variables: &[(&str, &str)]) -> Ended {
-    let mut call = Call::new(minimal().to_str().expect("a plain path")).env_clean();
+    let mut call = Call::new(example("minimal").to_str().expect("a plain path")).env_clean();
     if !action.is_empty() {
         call = call.arg(action);
     }
@@ -112,7 +112,8 @@ fn validation_shows_errors_in_both_forms() {
 
 #[test]
 fn output_that_cannot_be_delivered_is_a_failure() {
-    let call = Call::new("sh").arg("-c").arg(r#""$0" meta-data >/dev/full"#).arg(minimal());
+    let call =
+        Call::new("sh").arg("-c").arg(r#""$0" meta-data >/dev/full"#).arg(example("minimal"));
     assert_eq!(call.run(clock::within(Duration::from_secs(20))).unwrap().code, Some(1));
 }
 
@@ -126,7 +127,7 @@ fn a_stderr_that_nobody_reads_holds_nobody() {
     while std::io::Write::write(&mut &theirs, b"x").is_ok() {}
     // Shared by all who have the descriptor: a blocking write would wait for ever now.
     theirs.set_nonblocking(false).unwrap();
-    let mut agent = std::process::Command::new(minimal())
+    let mut agent = std::process::Command::new(example("minimal"))
         .arg("no-such-action")
         .env_clear()
         .stdin(std::process::Stdio::null())
@@ -147,4 +148,19 @@ fn a_stderr_that_nobody_reads_holds_nobody() {
     };
     assert_eq!(code, Some(3));
     drop(ours);
+}
+
+#[test]
+fn a_panic_on_any_thread_ends_a_guarded_program_with_1_and_a_line() {
+    for (thread, code, said) in
+        [("none", 7, ""), ("main", 1, "on the first thread"), ("other", 1, "on another thread")]
+    {
+        let call = Call::new(example("guarded").to_str().expect("a plain path")).arg(thread);
+        let ended = call.run(clock::within(Duration::from_secs(20))).expect("it ends");
+        assert_eq!(ended.code, Some(code), "{thread}");
+        let lines: Vec<&str> = stderr(&ended).lines().collect();
+        assert_eq!(lines.len(), usize::from(code == 1), "{lines:?}");
+        assert!(lines.iter().all(|line| line.starts_with("ERROR: Internal error in guarded")));
+        assert!(stderr(&ended).contains(said), "{lines:?}");
+    }
 }

@@ -140,7 +140,11 @@ impl Cib {
             feature_set,
             nodes,
             states,
-            clones: resources::clones(configuration, configuration.section("resources")?),
+            clones: resources::clones(
+                configuration,
+                configuration.section("resources")?,
+                document.contains("id-ref") || document.contains("template"),
+            ),
             constraints: constraints.map(Element::to_static).collect(),
         })
     }

@@ -155,8 +155,8 @@ impl Patch {
         Ok(Patch { examined, result, changes })
     }
 
-    /// As `cibadmin --patch` takes it, as text or from its standard input. The version need not be set by a change:
-    /// Pacemaker raises it.
+    /// As `cibadmin --patch` takes it: as an argument (`--xml-text`), in which it arrives whole, rather than from its standard
+    /// input, since 2.1.5 applies what it gets of a patch that is cut off. The version need not be set by a change: Pacemaker raises it.
     #[must_use]
     pub fn to_xml(&self) -> String {
         let version = |name, version: CibVersion| {

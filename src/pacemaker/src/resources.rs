@@ -45,10 +45,14 @@ pub(crate) struct ClonedDrbd {
     pub(crate) primitives: Vec<(String, Vec<String>)>,
 }
 
-/// All clones.
-pub(crate) fn clones(configuration: &Element<'_>, resources: &Element<'_>) -> Vec<ClonedDrbd> {
+/// All clones. `refers` says whether anything in the document names another element; only then it is searched for ids.
+pub(crate) fn clones(
+    configuration: &Element<'_>,
+    resources: &Element<'_>,
+    refers: bool,
+) -> Vec<ClonedDrbd> {
     let mut ids: Ids<'_, '_> = HashMap::new();
-    let mut pending = vec![configuration];
+    let mut pending = if refers { vec![configuration] } else { Vec::new() };
     while let Some(element) = pending.pop() {
         if let Some(id) = element.get("id") {
             // An id is there once; where it is not, the first counts, as in a search of the document.

@@ -148,14 +148,19 @@ impl Case {
         }
     }
 
-    /// Nobody else writes who could have lost a peer that node1 has not.
+    /// Nobody else writes, or could be promoted, who could have lost a peer that node1 has not.
     fn nobody_else_writes(&self) -> bool {
         let node3 = self.third.map(|(link, _)| link);
         let other = match self.link == Link::GoodPrimary {
             true => node3.is_some(),
             false => node3 == Some(Link::GoodPrimary),
         };
-        self.is_writer() || !other
+        self.is_writer() || (self.is_alone_allowed() && !other)
+    }
+
+    /// Whether the rule that is there lets nobody be promoted but one.
+    pub(super) fn is_alone_allowed(&self) -> bool {
+        self.ban.rule().is_some_and(|rule| rule.allowed.len() == 1)
     }
 
     pub(super) fn bans_me(&self) -> bool {

@@ -235,3 +235,21 @@ fn a_rule_of_before_and_a_peer_that_is_being_shot() {
     let at_once = Case { did: Did::Nothing, ..confirmed };
     assert_eq!(done(at_once.fence()).code, Code::PeerBanned);
 }
+
+/// Three nodes: node1 is a Secondary that the rule allows beside node3, and sees node2 connected and good. Whether node3 is
+/// being promoted without node2, it cannot see.
+#[test]
+fn a_secondary_frees_nobody_while_another_may_be_promoted() {
+    let case = Case {
+        is: Is::Secondary,
+        link: Link::Good,
+        third: Some((Link::Gone, Fate::Answers)),
+        ban: Ban::MeAndThird,
+        call: Call::NineAll,
+        ..LOST
+    };
+    let Next::Done(answer) = case.unfence() else { panic!("it changes the rule") };
+    assert!(matches!(answer.reason, Reason::Kept(_)), "{answer:?}");
+    let primary = Case { is: Is::Primary, ..case };
+    assert!(matches!(primary.unfence(), Next::Do(Step::Write { .. })), "a Primary can say it");
+}

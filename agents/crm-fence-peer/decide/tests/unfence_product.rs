@@ -28,7 +28,7 @@ fn is_good(link: Link) -> bool {
 }
 
 /// Whom this node may free: good now, good when the kernel made the mask, known to the cluster; and no other node
-/// writes that could have lost them.
+/// writes, or could be promoted, that could have lost them.
 fn freed(case: &Case) -> BTreeSet<String> {
     let third = case.third.unwrap_or((Link::Gone, Fate::Missing));
     let known = |fate| !matches!(fate, Fate::Nameless | Fate::Missing);
@@ -41,11 +41,11 @@ fn freed(case: &Case) -> BTreeSet<String> {
     let node2 = is_good(case.link)
         && known(case.fate)
         && node2_in_mask
-        && (writes || third.0 != Link::GoodPrimary);
+        && (writes || (case.is_alone_allowed() && third.0 != Link::GoodPrimary));
     let node3 = is_good(third.0)
         && known(third.1)
         && node3_in_mask
-        && (writes || case.link != Link::GoodPrimary);
+        && (writes || (case.is_alone_allowed() && case.link != Link::GoodPrimary));
     let banned = case.ban.rule();
     let freed = [node2.then_some("node2"), node3.then_some("node3")];
     let freed = freed.into_iter().flatten();
@@ -63,7 +63,8 @@ fn due(case: &Case) -> (&'static str, Due) {
         links.iter().copied().filter(|link| *link != Link::ClientHere).collect();
     let all_good = !with_data.is_empty() && with_data.iter().all(|link| is_good(*link));
     // A Primary that is the only other node has nobody to lose but this one.
-    let mine_to_say = case.is_writer() || primaries == 0 || (primaries == 1 && links.len() == 1);
+    let nobody_unseen = primaries == 0 || (primaries == 1 && links.len() == 1);
+    let mine_to_say = case.is_writer() || (case.is_alone_allowed() && nobody_unseen);
     let can_change = case.can_change(90);
     let widens = !freed(case).is_empty();
     if case.ban == Ban::No {

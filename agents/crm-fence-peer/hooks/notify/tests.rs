@@ -122,6 +122,7 @@ fn several_can_be_told_with_one_argument() {
             look: Box::new(|_| Err(String::new())),
             log: Box::new(|_, _| {}),
             haste: 1,
+            name: String::new(),
         },
         Some(&"root  ops@example.org -f".to_owned()),
     );

@@ -6,7 +6,8 @@ use serde::{Deserialize, Serialize};
 /// What cibadmin said to a patch.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum PatchAnswer {
-    /// It has been applied; or cibadmin was given something that was no whole patch, at which 2.1.5 does not complain.
+    /// It has been applied. Or it was for a version that this cluster has not reached, and this is not the DC; or it was
+    /// no whole patch, of which 2.1.5 does what it can read: both end like this, without a word.
     Done,
     /// The CIB is another than was examined: look again.
     VersionMoved,
