@@ -80,20 +80,24 @@ fn as_in_the_guide(pair: &Pair<'_>) -> Result<()> {
     Ok(())
 }
 
+/// What the guest said before may be heard as late as this.
+const IN_TRANSIT: Duration = Duration::from_secs(1);
 /// How often the cable is pulled.
 const FLAPS: u32 = 10;
 
-/// Pulled again and plugged again at another moment each time: while the handler runs, when it has answered, a little
-/// later; while it resynchronises, when the rule is gone.
+/// Plugged again while the handler runs, and when writes go on; pulled again while it resynchronises, and when the rule
+/// is gone.
 pub(super) fn flapping(cluster: &Cluster) -> Result<Story> {
     let pair = Pair::steady(cluster)?;
     let zero = cluster.journal.now();
     for flap in 0..FLAPS {
         let pulled = pair.pull()?;
-        pair.called(pair.primary, pulled)?;
+        let lost = lost(&pair, pulled)?;
         if flap % 3 > 0 {
-            // Not by the answer: that of a call whose connection came back is ignored, and arrives all the same.
-            pair.goes_on(thawed(&pair, pulled)?)?;
+            // Whether it was called or not, where the peer was known to be inconsistent: who writes alone, has a rule.
+            cluster.writing_on(&pair.primary.name, lost + IN_TRANSIT, PATIENCE)?;
+            let seen = device(pair.primary)?;
+            claim(seen.contains("cs:WFConnection"), || format!("a lost link is {seen}"))?;
             pair.banned(pair.secondary)?;
         }
         let plugged = pair.plug()?;
@@ -120,16 +124,13 @@ pub(super) fn flapping(cluster: &Cluster) -> Result<Story> {
         .figure("moved", there - moved))
 }
 
-/// The Primary's I/O was frozen after `since`, and may go on: from when.
-fn thawed(pair: &Pair<'_>, since: Duration) -> Result<Duration> {
-    let is = |wanted: bool| {
-        move |phase: &Phase| match phase {
-            Phase::WritesFrozen { frozen, .. } if *frozen == wanted => Some(()),
-            _ => None,
-        }
+/// When the Primary has lost its peer.
+fn lost(pair: &Pair<'_>, since: Duration) -> Result<Duration> {
+    let wanted = |phase: &Phase| match phase {
+        Phase::ConnectionLost { why, .. } if why == "NetworkFailure" => Some(()),
+        _ => None,
     };
-    let (frozen, ()) = pair.step(pair.primary, since, "frozen I/O", is(true))?;
-    Ok(pair.step(pair.primary, frozen, "I/O that goes on", is(false))?.0)
+    Ok(pair.step(pair.primary, since, "a lost connection", wanted)?.0)
 }
 
 /// The Primary sees its peer again.
