@@ -42,8 +42,8 @@ pub(crate) fn write(device: &str, offset: u64, log: &str) -> Result<()> {
         disk.write_all_at(block, offset).map_err(failed(device))?;
         let ended = clock()?;
         if ended.saturating_sub(began) > LONG {
-            writeln!(log_file, "{:.6} {:.6}", began.as_secs_f64(), ended.as_secs_f64())
-                .map_err(failed(log))?;
+            let line = format!("{:.6} {:.6}\n", began.as_secs_f64(), ended.as_secs_f64());
+            log_file.write_all(line.as_bytes()).map_err(failed(log))?;
         }
         std::thread::sleep(PAUSE);
     }
