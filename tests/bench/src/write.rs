@@ -31,8 +31,9 @@ pub(crate) fn write(device: &str, offset: u64, log: &str) -> Result<()> {
     let mut log_file = opened(log, OpenOptions::new().create(true).append(true))?;
     let mut messages = opened("/dev/kmsg", OpenOptions::new().write(true))?;
     let now = clock()?;
-    writeln!(messages, "duet-bench: clock {:.6}", now.as_secs_f64())
-        .map_err(failed("/dev/kmsg"))?;
+    // In one piece: each write is a message.
+    let line = format!("duet-bench: clock {:.6}\n", now.as_secs_f64());
+    messages.write_all(line.as_bytes()).map_err(failed("/dev/kmsg"))?;
     // O_DIRECT wants memory on a boundary of the disk's blocks.
     let memory = vec![0xd7_u8; 2 * BLOCK];
     let start = memory.as_ptr().align_offset(BLOCK);
