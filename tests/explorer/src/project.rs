@@ -149,9 +149,10 @@ fn facts(world: &World, node: usize, peer: usize, handler: &Handler) -> (Asked, 
         };
         volumes.insert(1, Volume { data, is_client: false });
     }
+    let mute = stock.sole && !is_fence && cib.rule != Some(one(node)) && !kernel.is_primary;
     let seen_peer = |other: usize| Peer {
         is_connected: has(kernel.connected, other),
-        is_primary: has(kernel.primary, other) && (is_fence || !stock.lets_all_vouch),
+        is_primary: (has(kernel.primary, other) && (is_fence || !stock.lets_all_vouch)) || mute,
         is_up_to_date: has(kernel.good, other),
         is_client: false,
     };
@@ -306,7 +307,12 @@ fn score(node: usize, key: &ScoreKey) -> bool {
         peers: (0..key.nodes).filter(|id| *id != node).map(peer).collect(),
     };
     let kernel = if key.is_up { Kernel::Known(facts) } else { Kernel::NoModule };
-    let options =
-        Options { scores: Scores::DEFAULT, peer_primary: PeerPrimary::Ignore, promoted_max: 1 };
-    matches!(promotion_score(&kernel, &options, Elsewhere::NotKnown), Score::Set(_))
+    // By default data that is only Consistent gives none, and half of the handler would never run.
+    let scores = Scores { consistent: 5, ..Scores::DEFAULT };
+    let options = Options { scores, peer_primary: PeerPrimary::Ignore, promoted_max: 1 };
+    match promotion_score(&kernel, &options, Elsewhere::NotKnown) {
+        // "As it is" may be one from before.
+        Score::Set(_) | Score::Leave => true,
+        Score::Remove => false,
+    }
 }

@@ -1,7 +1,10 @@
 //! What is explored: how many nodes, how they are configured, what may befall them, and which rules of the stock
 //! handlers are in force in place of ours. Invariant: the same world has the same states, in the same order.
 
-use crate::state::{Left, Set};
+use crate::{
+    invariant::Name,
+    state::{Left, Set},
+};
 
 /// A world.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -24,6 +27,8 @@ pub struct World {
     pub start: Start,
     /// What may come.
     pub left: Left,
+    /// The one invariant that is judged; `None`: all.
+    pub judged: Option<Name>,
     /// The rules that are not ours.
     pub stock: Stock,
 }
@@ -35,6 +40,8 @@ pub enum Start {
     Running,
     /// The same, but the last node was lost and banned, wrote nothing, and is connected again: unfence-peer is called everywhere.
     Returned,
+    /// The same, with all but the first banned.
+    AllReturned,
     /// All were switched off at once; they run again, unconnected, nobody is Primary.
     Crashed,
 }
@@ -62,6 +69,10 @@ pub struct Stock {
     pub lets_all_vouch: bool,
     /// Data that is only Consistent is compared with that of the called peer alone.
     pub asks_called_peer_only: bool,
+    /// CURE
+    pub sole: bool,
+    /// CURE
+    pub touch: bool,
 }
 
 impl World {
@@ -78,6 +89,7 @@ impl World {
             has_second_volume: false,
             start: Start::Running,
             left,
+            judged: None,
             stock: Stock::default(),
         }
     }
