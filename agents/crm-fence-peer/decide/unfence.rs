@@ -1,5 +1,5 @@
 //! unfence-peer: whether peers that were banned may be promoted again. Invariant: a node is freed only by one that is
-//! allowed itself, in a partition with quorum, and makes the writes, if anybody does, on the version of the CIB that it looked at, while the kernel says
+//! allowed itself, in a partition with quorum, and makes the writes, or alone could, on the version of the CIB that it looked at, while the kernel says
 //! in the same look that the node is connected and UpToDate in every volume.
 
 use std::collections::BTreeSet;
@@ -49,7 +49,7 @@ pub fn unfence(asked: &Asked, seen: &Seen, progress: &Progress) -> Next {
     if !local.data().is_up_to_date() {
         return end(Code::Done, Reason::Kept(Kept::OwnData));
     }
-    if local.all_peers_good() && local.vouches_for_all() {
+    if local.all_peers_good() && local.vouches_for_all(members) {
         return change(Step::Remove { version: members.version }, asked, seen, progress);
     }
     let mut allowed = rule.allowed.clone();
@@ -57,7 +57,7 @@ pub fn unfence(asked: &Asked, seen: &Seen, progress: &Progress) -> Next {
     if allowed == rule.allowed {
         let reason = match progress.placed {
             Some(_) => Reason::Widened,
-            None if local.all_peers_good() => Reason::Kept(Kept::AnotherIsPrimary),
+            None if local.all_peers_good() => Reason::Kept(Kept::AnotherMayWrite),
             None => Reason::Kept(Kept::Nobody),
         };
         return end(Code::Done, reason);
@@ -77,7 +77,7 @@ fn freed<'a>(
         .iter()
         .filter(|(id, peer)| {
             Peer::is_good(peer)
-                && local.vouches_for(**id)
+                && local.vouches_for(**id, members)
                 && asked.mask.as_ref().is_none_or(|mask| mask.contains(**id))
         })
         .map(|(id, _)| *id)
