@@ -149,10 +149,9 @@ fn facts(world: &World, node: usize, peer: usize, handler: &Handler) -> (Asked, 
         };
         volumes.insert(1, Volume { data, is_client: false });
     }
-    let mute = stock.sole && !is_fence && cib.rule != Some(one(node)) && !kernel.is_primary;
     let seen_peer = |other: usize| Peer {
         is_connected: has(kernel.connected, other),
-        is_primary: (has(kernel.primary, other) && (is_fence || !stock.lets_all_vouch)) || mute,
+        is_primary: has(kernel.primary, other) && (is_fence || !stock.lets_all_vouch),
         is_up_to_date: has(kernel.good, other),
         is_client: false,
     };
@@ -181,6 +180,9 @@ fn facts(world: &World, node: usize, peer: usize, handler: &Handler) -> (Asked, 
     // What a banned node may do is what an allowed one may.
     let lifts = (stock.lets_banned_lift || stock.removes_by_id) && !is_fence;
     let rule = cib.rule.map(|allowed| if lifts { allowed | one(node) } else { allowed });
+    // Who may say so is who could say so if nobody else could write.
+    let speaks = stock.lets_all_vouch && !is_fence;
+    let rule = rule.map(|allowed| if speaks && has(allowed, node) { one(node) } else { allowed });
     let rule = rule.map(|allowed| Rule {
         allowed: each(world.all()).filter(|id| has(allowed, *id)).map(name).collect(),
     });

@@ -26,7 +26,17 @@ pub fn overrule(
             return Verdict::Done(1);
         }
     }
-    if stock.touch && is_fence && handler.memory.placed.is_none() {
+    if stock.lets_all_vouch
+        && !is_fence
+        && let Verdict::Do(Change::Write { allowed, placed }) = ours
+    {
+        let allowed = allowed | rule;
+        return match allowed == rule {
+            true => Verdict::Done(0),
+            false => Verdict::Do(Change::Write { allowed, placed }),
+        };
+    }
+    if world.touches && is_fence && handler.memory.placed.is_none() {
         if let Verdict::Done(code @ (4 | 5 | 7)) = ours {
             return Verdict::Do(Change::Write { allowed: rule, placed: Some((code, false)) });
         }

@@ -21,6 +21,8 @@ pub struct World {
     pub locks: bool,
     /// A CIB change of a handler that is gone may be carried out after a later look of the same node.
     pub overtakes: bool,
+    /// A rule that is found is written again before anything is answered for it. Not ours: what would do without the lock.
+    pub touches: bool,
     /// A second volume, which is attached later than the first.
     pub has_second_volume: bool,
     /// How it begins.
@@ -69,10 +71,6 @@ pub struct Stock {
     pub lets_all_vouch: bool,
     /// Data that is only Consistent is compared with that of the called peer alone.
     pub asks_called_peer_only: bool,
-    /// CURE
-    pub sole: bool,
-    /// CURE
-    pub touch: bool,
 }
 
 impl World {
@@ -86,6 +84,7 @@ impl World {
             waits_for_all: true,
             locks: true,
             overtakes: false,
+            touches: false,
             has_second_volume: false,
             start: Start::Running,
             left,
