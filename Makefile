@@ -80,6 +80,7 @@ demo: deps build
 lab: deps build
 	$(LAB) $(SCENARIO)
 ifeq ($(strip $(SCENARIO)),all)
+	$(CARGO) run --locked -q -p duet-explorer -- --states 10000000
 	DUET_LAB_TESTS=1 $(CARGO) test --locked -p lab --test rough_handling -- --test-threads=1 --nocapture
 endif
 

@@ -211,7 +211,7 @@ impl Look<'_> {
                 if is_ours
                     && self.worth.is_up_to_date()
                     && self.local.all_peers_good()
-                    && self.local.vouches_for_all(rule)
+                    && self.local.vouches_for_all(self.members)
                     && !rule.bans(&self.members.me) =>
             {
                 match self.change(Step::Remove { version: self.members.version }) {

@@ -110,7 +110,7 @@ fn conclude(world: &World, state: &mut State, node: usize, place: usize) {
             handler.memory.has_waited |= for_peer;
             handler.phase = Phase::Look;
             if is_last {
-                state.broken |= crate::invariant::Name::BoundedFreeze.bit();
+                crate::invariant::Name::BoundedFreeze.broken(world, state);
             }
         }
         Verdict::Done(code) => handler.phase = Phase::Ends { code, is_excused },

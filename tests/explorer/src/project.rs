@@ -180,6 +180,9 @@ fn facts(world: &World, node: usize, peer: usize, handler: &Handler) -> (Asked, 
     // What a banned node may do is what an allowed one may.
     let lifts = (stock.lets_banned_lift || stock.removes_by_id) && !is_fence;
     let rule = cib.rule.map(|allowed| if lifts { allowed | one(node) } else { allowed });
+    // Who may say so is who could say so if nobody else could write.
+    let speaks = stock.lets_all_vouch && !is_fence;
+    let rule = rule.map(|allowed| if speaks && has(allowed, node) { one(node) } else { allowed });
     let rule = rule.map(|allowed| Rule {
         allowed: each(world.all()).filter(|id| has(allowed, *id)).map(name).collect(),
     });
@@ -306,7 +309,12 @@ fn score(node: usize, key: &ScoreKey) -> bool {
         peers: (0..key.nodes).filter(|id| *id != node).map(peer).collect(),
     };
     let kernel = if key.is_up { Kernel::Known(facts) } else { Kernel::NoModule };
-    let options =
-        Options { scores: Scores::DEFAULT, peer_primary: PeerPrimary::Ignore, promoted_max: 1 };
-    matches!(promotion_score(&kernel, &options, Elsewhere::NotKnown), Score::Set(_))
+    // By default data that is only Consistent gives none, and half of the handler would never run.
+    let scores = Scores { consistent: 5, ..Scores::DEFAULT };
+    let options = Options { scores, peer_primary: PeerPrimary::Ignore, promoted_max: 1 };
+    match promotion_score(&kernel, &options, Elsewhere::NotKnown) {
+        // "As it is" may be one from before.
+        Score::Set(_) | Score::Leave => true,
+        Score::Remove => false,
+    }
 }
