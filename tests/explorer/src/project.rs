@@ -9,7 +9,7 @@ use std::{
 
 use crm_fence_peer::{
     decide::{
-        self, Asked, Code, Mask, Mode, Next, OnTimeout, Options, Placed, Progress, Question,
+        self, Asked, Code, Late, Mask, Mode, Next, OnTimeout, Options, Placed, Progress, Question,
         Reason, Step, Until,
     },
     facts::{
@@ -104,6 +104,7 @@ fn of(world: &World, next: &Next) -> Verdict {
             })
         }
         Next::Do(Step::Remove { .. }) => Verdict::Do(Change::Remove),
+        Next::Do(Step::Bump { .. }) => unreachable!("nothing is late"),
         Next::Wait { until, .. } => Verdict::Wait { for_peer: *until == Until::Peer },
         Next::Done(answer) => Verdict::Done(answer.code.number()),
     }
@@ -131,6 +132,8 @@ fn facts(world: &World, node: usize, peer: usize, handler: &Handler) -> (Asked, 
         peer: is_fence.then(|| number(peer)),
         is_refused: handler.is_refused,
         mask: handler.mask.map(|mask| Mask(ids(mask))),
+        // The model has its own words for what is on its way.
+        late: Late::Nothing,
         options: Options { on_timeout, ..Options::default() },
     };
     let (cib, kernel) = (&handler.cib, &handler.kernel);
@@ -206,6 +209,7 @@ fn facts(world: &World, node: usize, peer: usize, handler: &Handler) -> (Asked, 
     let memory = &handler.memory;
     let progress = Progress {
         placed: memory.placed.map(|(code, is_new)| placed(code, is_new)),
+        bumped: None,
         has_removed: memory.has_removed,
         has_waited: memory.has_waited,
         conflicts: 0,

@@ -115,6 +115,7 @@ fn holds(case: &Case, next: &Next) {
             return;
         }
         Next::Wait { .. } => return,
+        Next::Do(Step::Bump { .. }) => panic!("unfence-peer relies on nothing: {case:#?}"),
         Next::Ask(_) => panic!("unfence-peer asks: {case:#?}"),
     };
     assert!(case.quorum && !case.bans_me() && case.is_up_to_date(), "{case:#?}");
