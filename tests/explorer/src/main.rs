@@ -11,7 +11,7 @@ use explorer::{
 
 fn main() -> ExitCode {
     let mut arguments = std::env::args().skip(1);
-    let states = match (arguments.next().as_deref(), arguments.next()) {
+    let states: Option<usize> = match (arguments.next().as_deref(), arguments.next()) {
         (None, _) => Some(10_000_000),
         (Some("--states"), Some(number)) => number.parse().ok().filter(|number| *number > 0),
         (Some(_), _) => None,
@@ -21,11 +21,11 @@ fn main() -> ExitCode {
         return ExitCode::FAILURE;
     };
     let worlds = worlds::lab();
-    let share = states / worlds.len() + 1;
-    let mut seen = 0;
+    let mut seen: usize = 0;
     let mut is_sound = true;
-    for named in &worlds {
-        let walked = walk::walk(&named.world, share, 1);
+    for (at, named) in worlds.iter().enumerate() {
+        let share = states.saturating_sub(seen) / (worlds.len() - at);
+        let walked = walk::walk(&named.world, share.max(states / 20) + 1, 1);
         seen += walked.states;
         println!("{}: {}", named.name, text(&walked));
         if let Some(found) = &walked.found {

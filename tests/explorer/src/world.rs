@@ -19,6 +19,8 @@ pub struct World {
     pub waits_for_all: bool,
     /// Handlers of a node wait for each other.
     pub locks: bool,
+    /// But fence-peers do not wait for fence-peers, as where the lock cannot be made and unfence-peer refuses to run.
+    pub fences_together: bool,
     /// A CIB change of a handler that is gone may be carried out after a later look of the same node.
     pub overtakes: bool,
     /// A rule that is found is written again before anything is answered for it. Not ours: what would do without the lock.
@@ -83,6 +85,7 @@ impl World {
             freezes: true,
             waits_for_all: true,
             locks: true,
+            fences_together: false,
             overtakes: false,
             touches: false,
             has_second_volume: false,

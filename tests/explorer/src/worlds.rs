@@ -87,6 +87,13 @@ pub fn ours() -> Vec<Named> {
             world: returned(World::three(Left { cuts: 1, promotions: 1, writes: 1, ..NOTHING })),
         },
         Named {
+            name: "three nodes, one cable, two fence-peers at once",
+            world: World {
+                fences_together: true,
+                ..World::three(Left { cuts: 1, writes: 1, ..NOTHING })
+            },
+        },
+        Named {
             name: "three nodes, one cable",
             world: World::three(Left { cuts: 1, writes: 1, ..NOTHING }),
         },
@@ -112,18 +119,18 @@ pub fn lab() -> Vec<Named> {
     let three = Left { cuts: 2, splits: 1, crashes: 1, promotions: 1, writes: 2, ..NOTHING };
     vec![
         Named { name: "two nodes", world: World::two(more) },
+        Named { name: "three nodes", world: World::three(three) },
         Named {
             name: "two nodes, the rule is about to go",
             world: World { start: Start::Returned, ..World::two(more) },
         },
         Named {
-            name: "two nodes after a crash of both",
-            world: World { start: Start::Crashed, ..World::two(more) },
-        },
-        Named { name: "three nodes", world: World::three(three) },
-        Named {
             name: "three nodes, one of them about to be freed",
             world: World { start: Start::Returned, ..World::three(three) },
+        },
+        Named {
+            name: "two nodes after a crash of both",
+            world: World { start: Start::Crashed, ..World::two(more) },
         },
         Named {
             name: "three nodes after a crash of all",
@@ -229,6 +236,15 @@ pub fn stories() -> Vec<Known> {
             Name::NoStalePromotion,
             World { touches: true, overtakes: true, ..killed },
             |world| world.touches = false,
+        ),
+        known(
+            "stock-ban-is-proof-and-no-wait-for-all",
+            Name::HonestCodes,
+            World { left: Left { promotions: 0, ..booted.left }, ..booted },
+            |world| {
+                world.stock.trusts_ban = true;
+                world.waits_for_all = false;
+            },
         ),
         known("without-wait-for-all", Name::HonestCodes, booted, |world| {
             world.waits_for_all = false;
