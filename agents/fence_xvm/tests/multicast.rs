@@ -60,6 +60,22 @@ fn situations_1_to_3_list_and_status_by_multicast() {
 }
 
 #[test]
+fn situation_22_a_domain_can_be_named_by_its_uuid_in_any_case() {
+    let Some(stage) = Stage::with_network() else { return };
+    let daemon = Daemon::v4(Settings::answering(&[0]));
+    for (line, by_uuid) in [("", false), ("-u", true)] {
+        for uuid in ["ABCDEF01-2222-4333-8444-555555555501", "abcdef01-2222-4333-8444-555555555501"]
+        {
+            let before = daemon.heard().len();
+            assert_eq!(stage.xvm(&format!("{line} -o status -H {uuid}")).code, Some(0));
+            let request = daemon.heard()[before].clone();
+            assert_eq!(request.target, Target::Domain(uuid.parse().unwrap()));
+            assert_eq!(request.by_uuid, by_uuid);
+        }
+    }
+}
+
+#[test]
 fn situation_4_the_same_by_ipv6() {
     let Some(stage) = Stage::with_network() else { return };
     let daemon = Daemon::v6(Settings::answering(&list()));
