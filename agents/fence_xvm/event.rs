@@ -182,7 +182,7 @@ impl Trace {
     pub fn note(&mut self, event: Event) {
         if self.is_told {
             let now = duet_host::clock::now().as_secs_f64();
-            eprintln!("{}: {now:.3} s: {event}", self.program);
+            crate::to_stderr(&format!("{}: {now:.3} s: {event}\n", self.program));
         }
         if self.events.len() == MOST {
             self.events.remove(MOST / 2);

@@ -348,6 +348,17 @@ fn to_diagnose_names_the_culprit() {
 }
 
 #[test]
+fn nobody_who_reads_stderr_is_no_reason_to_stop() {
+    let Some(stage) = Stage::with_network() else { return };
+    let daemon = Daemon::v4(Settings::answering(&[0]));
+    let mut client = stage.start("fence_xvm", "-d -o off -H x");
+    // Most of it is said afterwards.
+    drop(client.child.stderr.take());
+    assert_eq!(client.child.wait().unwrap().code(), Some(0));
+    assert_eq!(daemon.heard()[0].operation, Operation::Off);
+}
+
+#[test]
 fn a_list_that_cannot_be_printed_is_no_success() {
     let Some(stage) = Stage::with_network() else { return };
     let _daemon = Daemon::v4(Settings::answering(&list()));
