@@ -23,6 +23,7 @@ TARGET    := $(or $(CARGO_TARGET_DIR),target)
 # says, else with the resource agents. ALIASES_<package> are links to it beside it.
 FOLDER_fence_xvm  := $(SBIN_DIR)
 ALIASES_fence_xvm := fence_virt
+FOLDER_fence_virtd := $(SBIN_DIR)
 # Beside the stock handlers, whose names end in .sh and stay theirs.
 FOLDER_crm-fence-peer  := $(DESTDIR)/usr/lib/drbd
 ALIASES_crm-fence-peer := crm-unfence-peer stonith_admin-fence-peer snapshot-resync-target-lvm \
