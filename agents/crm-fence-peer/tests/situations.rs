@@ -384,6 +384,23 @@ fn without_quorum_nobody_is_freed() {
 }
 
 #[test]
+fn situation_23_drbd_is_asked_after_the_cib_was_read() {
+    // The link is lost and the peer banned, between the call and the answer with the CIB: whoever had asked DRBD before would
+    // remove that rule, in the very version in which it was written.
+    let Some(stage) = Stage::new(V9, TWO) else { return };
+    let node = Arc::clone(&stage.nodes[0]);
+    stage.cluster.before_query(move |pacemaker, number| {
+        if number == 0 {
+            node.lose(&[1]);
+            cib::place(&mut pacemaker.cib, &["node1"], "Master");
+            pacemaker.touch();
+        }
+    });
+    let ran = stage.nodes[0].unfence(1, 0x3);
+    assert_eq!(told(&stage, &ran), (0, only(&["node1"])), "{ran:?}");
+}
+
+#[test]
 fn situation_24_of_three_nodes_only_the_one_that_is_good_again_is_freed() {
     let Some(stage) = Stage::new(V9, THREE) else { return };
     stage.rule(&["node1"]);
