@@ -3,7 +3,7 @@
 
 use std::{
     io,
-    net::{IpAddr, SocketAddr, SocketAddrV6, UdpSocket},
+    net::{IpAddr, SocketAddr, UdpSocket},
     os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd},
     time::Duration,
 };
@@ -78,16 +78,21 @@ fn first_v4(name: &str) -> io::Result<std::net::Ipv4Addr> {
     })
 }
 
-/// Bound to the group, so that what is sent to this host alone, or to other groups, is not heard.
+/// Bound to no address, as with stock's daemon: clients in networks without multicast send to this host alone.
 fn join(group: SocketAddr, place: Place) -> io::Result<UdpSocket> {
-    let socket = match group {
-        SocketAddr::V4(_) => UdpSocket::bind(group)?,
-        SocketAddr::V6(v6) => {
-            // A group of a link is one on this link only.
-            UdpSocket::bind(SocketAddrV6::new(*v6.ip(), v6.port(), 0, place.index))?
+    let family = if group.is_ipv4() { AddressFamily::Inet } else { AddressFamily::Inet6 };
+    let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
+    let socket = socket(family, SockType::Datagram, flags, None)?;
+    let any: IpAddr = match group {
+        SocketAddr::V4(_) => std::net::Ipv4Addr::UNSPECIFIED.into(),
+        SocketAddr::V6(_) => {
+            setsockopt(&socket, sockopt::Ipv6V6Only, &true)?;
+            std::net::Ipv6Addr::UNSPECIFIED.into()
         }
     };
-    socket.set_nonblocking(true)?;
+    // Without SO_REUSEADDR: of two daemons, only one would be asked by datagrams that are for this host alone.
+    bind(socket.as_raw_fd(), &SockaddrStorage::from(SocketAddr::new(any, group.port())))?;
+    let socket = UdpSocket::from(socket);
     member(&socket, group, place, true)?;
     Ok(socket)
 }
