@@ -25,8 +25,12 @@ use crate::settings::Channel;
 pub(crate) const CHECK: Duration = Duration::from_secs(5);
 /// How often a membership is announced anew: bridges forget one after 260 s where nobody queries.
 const ANNOUNCE: Duration = Duration::from_secs(60);
-/// Connections that the kernel keeps until they are accepted.
-const BACKLOG: i32 = 128;
+/// Connections that the kernel keeps until they are accepted, as far as `net.core.somaxconn` lets it: a peer that comes when they are too
+/// many is not refused but kept waiting, longer each time.
+const BACKLOG: i32 = 4096;
+
+/// Bytes of datagrams that may wait for us.
+const BURST: usize = 1024 * 1024;
 
 /// A listener's socket.
 #[derive(Debug)]
@@ -92,6 +96,8 @@ fn join(group: SocketAddr, place: Place) -> io::Result<UdpSocket> {
     };
     // Without SO_REUSEADDR: of two daemons, only one would be asked by datagrams that are for this host alone.
     bind(socket.as_raw_fd(), &SockaddrStorage::from(SocketAddr::new(any, group.port())))?;
+    // Room for a burst, as much as we may: what has no room is lost to its sender until the next copy.
+    let _ = setsockopt(&socket, sockopt::RcvBuf, &BURST);
     let socket = UdpSocket::from(socket);
     member(&socket, group, place, true)?;
     Ok(socket)
