@@ -5,6 +5,7 @@
 
 mod kernel;
 mod watch;
+mod write;
 
 use duet_bench::{Callgrind, Command, Error, Plan, Result, count, measure};
 use serde::Serialize;
@@ -40,6 +41,9 @@ fn obey(words: &[String]) -> Result<()> {
         }
         [word, plan] if word == "watch" => print(&watch::watch(&read(plan)?)?),
         [word, path] if word == "kernel" => kernel::serve(path.as_ref()),
+        [word, device, offset, log] if word == "write" => {
+            write::write(device, offset.parse().map_err(|_| Error::Words)?, log)
+        }
         _ => Err(Error::Words),
     }
 }

@@ -111,9 +111,9 @@ impl Cluster {
 
     fn make_replicated_disk(&self, tell: &mut dyn FnMut(&str)) -> Result<()> {
         tell("both nodes: /etc/drbd.d/r0.res, drbdadm create-md r0, drbdadm up r0");
-        let resource = text::drbd(&self.lab.nodes, &self.programs);
+        let resource = text::drbd(&self.lab.nodes, &text::Handlers::of(&self.programs));
         self.everywhere(|node| {
-            node.put("/etc/drbd.d/r0.res", &resource)?;
+            node.put(text::DRBD_FILE, &resource)?;
             node.sh("drbdadm create-md --force r0 && drbdadm up r0", "making the replicated disk")
                 .map(drop)
         })?;

@@ -11,6 +11,8 @@ pub(crate) const HOST_ADDRESS: &str = "10.77.0.254";
 pub(crate) const SERIAL_PORT: u16 = 5555;
 pub(crate) const SYSLOG_PORT: u16 = 514;
 pub(crate) const NBD_PORT: u16 = 10809;
+/// The guest's replicated resource in every node of machines.
+pub(crate) const DRBD_FILE: &str = "/etc/drbd.d/r0.res";
 /// The guest's definition in every node.
 pub(crate) const GUEST_FILE: &str = "/etc/libvirt/qemu/vm1.xml";
 pub(crate) const GUEST_UUID: &str = "d0e70000-0001-4000-8000-000000000001";
@@ -44,13 +46,39 @@ pub(crate) fn corosync(nodes: &[Node], token: u32) -> String {
     text
 }
 
-/// The replicated resource, with fencing and the handlers of `programs`.
-pub(crate) fn drbd(nodes: &[Node], programs: &Programs) -> String {
-    let fence = programs.called("crm-fence-peer");
-    let unfence = fence.replace("crm-fence-peer", "crm-unfence-peer");
+/// What DRBD does when it loses its peer, and when that is whole again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Handlers {
+    /// The command line of `fence-peer`.
+    pub(crate) fence: String,
+    /// The command line of `unfence-peer`.
+    pub(crate) unfence: String,
+    /// The option `fencing`.
+    pub(crate) policy: &'static str,
+}
+
+impl Handlers {
+    /// The handlers of `programs`, as an administrator would write them.
+    pub(crate) fn of(programs: &Programs) -> Self {
+        Self::at(programs.called("crm-fence-peer"))
+    }
+
+    /// This handler, and the one for the way back that goes by its name.
+    pub(crate) fn at(fence: &str) -> Self {
+        Self {
+            fence: fence.to_owned(),
+            unfence: fence.replace("crm-fence-peer", "crm-unfence-peer"),
+            policy: "resource-and-stonith",
+        }
+    }
+}
+
+/// The replicated resource, with fencing and its handlers.
+pub(crate) fn drbd(nodes: &[Node], handlers: &Handlers) -> String {
+    let Handlers { fence, unfence, policy } = handlers;
     let mut text = format!(
         "resource r0 {{\n  protocol C;\n  device /dev/drbd0;\n  disk /dev/mapper/data;\n  meta-disk internal;\n  \
-         disk {{ fencing resource-and-stonith; on-io-error detach; }}\n  \
+         disk {{ fencing {policy}; on-io-error detach; }}\n  \
          net {{ ping-int 5; ping-timeout 10; connect-int 5; timeout 40; }}\n  \
          startup {{ wfc-timeout 1; degr-wfc-timeout 1; }}\n  \
          handlers {{\n    fence-peer \"{fence}\";\n    unfence-peer \"{unfence}\";\n  }}\n"

@@ -97,6 +97,12 @@ pub(crate) fn write(
         let text = fs::read(&program.built)
             .map_err(Failure::io(format!("read {}", program.built.display())))?;
         put(root, program.installed.trim_start_matches('/'), EXECUTABLE, &text)?;
+        for link in program.links {
+            let link = root.join(link.trim_start_matches('/'));
+            drop(fs::remove_file(&link));
+            std::os::unix::fs::symlink(program.installed, &link)
+                .map_err(Failure::io(format!("link {}", link.display())))?;
+        }
     }
     enable_units(root)?;
     Ok(())

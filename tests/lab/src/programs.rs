@@ -20,6 +20,8 @@ struct Ours {
     installed: &'static str,
     /// Further programs of the package, and where they are installed.
     beside: &'static [(&'static str, &'static str)],
+    /// Further names of the program. None of them is one of a stock program: that has to be in the nodes as well.
+    links: &'static [&'static str],
 }
 
 const SLOTS: [Slot; 6] = [
@@ -31,6 +33,7 @@ const SLOTS: [Slot; 6] = [
             package: "VirtualDomain",
             installed: "/usr/lib/ocf/resource.d/rust/VirtualDomain",
             beside: &[("VirtualDomain-libvirt", "/usr/lib/duet/VirtualDomain-libvirt")],
+            links: &[],
         }),
     },
     Slot {
@@ -41,6 +44,7 @@ const SLOTS: [Slot; 6] = [
             package: "drbd",
             installed: "/usr/lib/ocf/resource.d/rust/drbd",
             beside: &[],
+            links: &[],
         }),
     },
     Slot {
@@ -52,9 +56,20 @@ const SLOTS: [Slot; 6] = [
             package: "drbd-watch",
             installed: "/usr/lib/ocf/resource.d/rust/drbd-watch",
             beside: &[("drbd-watchd", "/usr/lib/duet/drbd-watchd")],
+            links: &[],
         }),
     },
-    Slot { name: "crm-fence-peer", stock: "/usr/lib/drbd/crm-fence-peer.sh", ours: None },
+    Slot {
+        name: "crm-fence-peer",
+        stock: "/usr/lib/drbd/crm-fence-peer.sh",
+        ours: Some(Ours {
+            called: "/usr/lib/drbd/crm-fence-peer",
+            package: "crm-fence-peer",
+            installed: "/usr/lib/drbd/crm-fence-peer",
+            beside: &[],
+            links: &["/usr/lib/drbd/crm-unfence-peer"],
+        }),
+    },
     Slot { name: "fence_xvm", stock: "stonith:fence_xvm", ours: None },
     Slot { name: "fence_virtd", stock: "fence_virtd", ours: None },
 ];
@@ -64,6 +79,8 @@ const SLOTS: [Slot; 6] = [
 pub(crate) struct Built {
     pub(crate) built: PathBuf,
     pub(crate) installed: &'static str,
+    /// Where links to it are.
+    pub(crate) links: &'static [&'static str],
 }
 
 /// The choice for one run.
@@ -85,10 +102,12 @@ impl Programs {
             .iter()
             .filter_map(|slot| slot.ours.as_ref())
             .flat_map(|ours| {
-                let first = (ours.package, ours.installed);
-                std::iter::once(first).chain(ours.beside.iter().copied())
+                let first = (ours.package, ours.installed, ours.links);
+                let beside =
+                    ours.beside.iter().map(|(name, installed)| (*name, *installed, &[][..]));
+                std::iter::once(first).chain(beside)
             })
-            .map(|(name, installed)| Built { built: directory.join(name), installed })
+            .map(|(name, installed, links)| Built { built: directory.join(name), installed, links })
             .collect();
         Ok(Self { ours, built })
     }

@@ -110,6 +110,11 @@ pub(crate) fn keep(reports: &Path, row: &Row, cluster: &Cluster, with_logs: bool
         duet_oracle::event::to_json_lines(&events).as_bytes(),
     )?;
     crate::image::write(&dir.join("timeline.txt"), story(row, cluster).as_bytes())?;
+    if let End::Held(story) = &row.end {
+        for (name, text) in &story.papers {
+            crate::image::write(&dir.join(name), text.as_bytes())?;
+        }
+    }
     if with_logs {
         cluster.lab.collect_logs(&dir.join("logs"))?;
     }

@@ -41,15 +41,22 @@ pub(crate) struct Story {
     pub(crate) zero: Duration,
     /// Figures worth a place in the table, in seconds.
     pub(crate) figures: Vec<(&'static str, f64)>,
+    /// Texts worth keeping beside the recording, each in a file of this name.
+    pub(crate) papers: Vec<(&'static str, String)>,
 }
 
 impl Story {
     fn at(zero: Duration) -> Self {
-        Self { zero, figures: Vec::new() }
+        Self { zero, ..Self::default() }
     }
 
     fn figure(mut self, name: &'static str, seconds: Duration) -> Self {
         self.figures.push((name, seconds.as_secs_f64()));
+        self
+    }
+
+    fn paper(mut self, name: &'static str, text: String) -> Self {
+        self.papers.push((name, text));
         self
     }
 }

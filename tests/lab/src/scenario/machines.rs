@@ -1,6 +1,7 @@
 //! Scenarios that need DRBD's kernel module: two QEMU machines, the guest on the replicated disk.
 
 mod drbd;
+mod fence;
 mod shutdown;
 
 use super::checks::{forget_failures, restarted};
@@ -63,6 +64,7 @@ pub(super) fn table() -> Vec<Scenario> {
         ),
         scenario("move", "a planned `crm resource move`, then `clear`", false, planned_move),
     ];
+    table.extend(fence::table(scenario));
     table.extend(drbd::table(scenario));
     // Nodes of another make are another cluster, hence the last.
     table.push(Scenario {

@@ -265,7 +265,7 @@ mod tests {
     }
 
     fn story(zero: f64, figures: &[(&'static str, f64)]) -> Story {
-        Story { zero: at(zero), figures: figures.to_vec() }
+        Story { zero: at(zero), figures: figures.to_vec(), ..Story::default() }
     }
 
     #[test]

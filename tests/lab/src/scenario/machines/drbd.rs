@@ -21,7 +21,7 @@ use std::time::Duration;
 /// How long Pacemaker and a resynchronisation may take in the slowest lab.
 const PATIENCE: Duration = Duration::from_secs(180);
 /// A node whose data is as good as it gets.
-const GOOD: Option<i64> = Some(10_000);
+pub(super) const GOOD: Option<i64> = Some(10_000);
 
 pub(super) fn table(scenario: Row) -> Vec<Scenario> {
     // In this order: the nodes are rebooted before the second resource is there, whose Pacemaker would not find it.
@@ -123,13 +123,13 @@ pub(super) fn table(scenario: Row) -> Vec<Scenario> {
 }
 
 /// A DRBD resource, as kernel and cluster call it.
-struct Replicated {
+pub(super) struct Replicated {
     minor: u8,
     primitive: &'static str,
 }
 
 /// The guest's.
-const FIRST: Replicated = Replicated { minor: proc_drbd::GUEST, primitive: "p_drbd" };
+pub(super) const FIRST: Replicated = Replicated { minor: proc_drbd::GUEST, primitive: "p_drbd" };
 /// The one that no guest depends on.
 const SECOND: Replicated = Replicated { minor: 1, primitive: "p_r1" };
 
@@ -201,7 +201,7 @@ impl Replicated {
     }
 
     /// Waits until both scores are these.
-    fn scored(&self, asked: &Node, wanted: [(&Node, Option<i64>); 2]) -> Result<()> {
+    pub(super) fn scored(&self, asked: &Node, wanted: [(&Node, Option<i64>); 2]) -> Result<()> {
         let names = wanted.map(|(node, score)| format!("{} {score:?}", node.name)).join(", ");
         eventually(PATIENCE, &format!("scores of {}: {names}", self.primitive), || {
             let mut seen = Vec::new();
