@@ -17,12 +17,16 @@ SBIN_DIR  := $(DESTDIR)/usr/sbin
 LIBEXEC_DIR := $(DESTDIR)/usr/lib/duet
 MAN_DIR   := $(DESTDIR)$(PREFIX)/share/man
 DOC_DIR   := $(DESTDIR)$(PREFIX)/share/doc/duet
+# What systemd reads, and where it looks whatever PREFIX says.
+UNIT_DIR  := $(DESTDIR)/usr/lib/systemd/system
+USERS_DIR := $(DESTDIR)/usr/lib/sysusers.d
 
 TARGET    := $(or $(CARGO_TARGET_DIR),target)
 # Every agent is a package of its own, in a folder of that name, and installed under that name: where FOLDER_<package>
 # says, else with the resource agents. ALIASES_<package> are links to it beside it.
 FOLDER_fence_xvm  := $(SBIN_DIR)
 ALIASES_fence_xvm := fence_virt
+FOLDER_fence_virtd := $(SBIN_DIR)
 # Beside the stock handlers, whose names end in .sh and stay theirs.
 FOLDER_crm-fence-peer  := $(DESTDIR)/usr/lib/drbd
 ALIASES_crm-fence-peer := crm-unfence-peer stonith_admin-fence-peer snapshot-resync-target-lvm \
@@ -80,6 +84,7 @@ demo: deps build
 lab: deps build
 	$(LAB) $(SCENARIO)
 ifeq ($(strip $(SCENARIO)),all)
+	$(CARGO) run --locked -q -p duet-explorer -- --states 10000000
 	DUET_LAB_TESTS=1 $(CARGO) test --locked -p lab --test rough_handling -- --test-threads=1 --nocapture
 endif
 
@@ -109,9 +114,12 @@ $(foreach alias,$(ALIASES_$(1)),ln -sf $(1) $(call folder,$(1))/$(alias)
 endef
 
 install: $(BUILT)
-	install -d $(LIBEXEC_DIR) $(MAN_DIR)/man7 $(MAN_DIR)/man8 $(DOC_DIR)
+	install -d $(LIBEXEC_DIR) $(MAN_DIR)/man5 $(MAN_DIR)/man7 $(MAN_DIR)/man8 $(DOC_DIR) $(UNIT_DIR) $(USERS_DIR)
 	$(foreach package,$(PACKAGES),$(call install_package,$(package)))
 	install -m 755 $(BESIDE) $(LIBEXEC_DIR)/
+	install -m 644 docs/man/*.5 $(MAN_DIR)/man5/
 	install -m 644 docs/man/*.7 $(MAN_DIR)/man7/
 	install -m 644 docs/man/*.8 $(MAN_DIR)/man8/
+	install -m 644 packaging/systemd/*.service $(UNIT_DIR)/
+	install -m 644 packaging/systemd/fence_virtd.sysusers $(USERS_DIR)/fence_virtd.conf
 	install -m 644 README.md CHANGELOG.md docs/compatibility.md LICENSE $(DOC_DIR)/

@@ -21,11 +21,14 @@ pub(crate) enum Applied {
 
 /// Has it made.
 pub(crate) fn apply(step: &Step, place: &Place, end: Deadline) -> Applied {
-    let patch = match place.patch(step) {
-        Ok(patch) => patch,
-        Err(why) => return Applied::Failed(why),
+    let ran = match step {
+        Step::Bump { .. } => tools::bump(end),
+        Step::Write { .. } | Step::Remove { .. } => match place.patch(step) {
+            Ok(patch) => tools::patch(&patch, end),
+            Err(why) => return Applied::Failed(why),
+        },
     };
-    let ran = match tools::patch(&patch, end) {
+    let ran = match ran {
         Ok(ran) => ran,
         Err(why) if why.is_timeout() => return Applied::Unclear(chain(&why)),
         Err(why) => return Applied::Failed(chain(&why)),

@@ -88,6 +88,7 @@ pub(crate) fn asked(
             Some(Connection::Disconnecting | Connection::StandAlone)
         ),
         mask,
+        late: crate::decide::Late::default(),
         options: options.decision.clone(),
     })
 }

@@ -6,6 +6,7 @@
 //! outdated, and let a promotion or frozen I/O go on; 5 does the same if some disk of this node is UpToDate, and nothing
 //! otherwise; 6 outdates this node's own disk and is never answered; anything else changes nothing.
 
+mod call;
 mod fence;
 mod reason;
 #[cfg(test)]
@@ -37,8 +38,24 @@ pub struct Asked {
     pub is_refused: bool,
     /// Which nodes the kernel found UpToDate when it started the handler (9).
     pub mask: Option<Mask>,
+    /// What another call on this node may still change, although it is over or not waited for.
+    #[serde(default)]
+    pub late: Late,
     /// How it is to be done.
     pub options: Options,
+}
+
+/// A change of the rule that can still arrive. One that was decided on another version of the CIB than there is by then does not
+/// take place; but a rule that is only found is no change, and gives the CIB no other version.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Late {
+    /// None: this call has the lock, and all changes before it were answered.
+    #[default]
+    Nothing,
+    /// One to this version, of a call that did not get an answer.
+    ChangeOf(Version),
+    /// Any: this call does not have the lock.
+    Anything,
 }
 
 /// Which of the two handlers.
@@ -91,6 +108,9 @@ pub struct Progress {
     pub placed: Option<Placed>,
     /// A rule was removed.
     pub has_removed: bool,
+    /// The version of which the CIB was given a newer one, so that no change to it can arrive.
+    #[serde(default)]
+    pub bumped: Option<Version>,
     /// Whether the peer was once seen neither reachable nor down.
     pub has_waited: bool,
     /// How often the CIB had moved on when a change arrived.
@@ -169,6 +189,11 @@ pub enum Step {
     /// Remove it.
     Remove {
         /// From this version.
+        version: Version,
+    },
+    /// Give the CIB a newer version than this, and change nothing else.
+    Bump {
+        /// Than this.
         version: Version,
     },
 }

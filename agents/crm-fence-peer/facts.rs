@@ -184,19 +184,20 @@ impl Local {
         Worth { worst, best }
     }
 
-    /// Whether this node knows that the peer, which is connected and UpToDate, misses no write: it makes the writes itself, or
-    /// nobody does. A node that is not Primary knows that only where the rule allows nobody else: another that may be
-    /// promoted can be going on without that peer, unseen from here (found by the explorer, with three nodes).
+    /// Whether this node knows that the peer, which is connected and UpToDate, misses no write: it makes the writes itself,
+    /// or it is the only other node that can be made to. That no other one is Primary is not enough: one that is
+    /// allowed may be about to be, with the peer that it has lost left out.
     #[must_use]
-    pub fn vouches_for(&self, peer: u32, rule: &Rule) -> bool {
-        let is_primary = |(id, other): (&u32, &Peer)| *id != peer && other.is_primary;
-        self.is_primary || (rule.allowed.len() == 1 && !self.peers.iter().any(is_primary))
+    pub fn vouches_for(&self, peer: u32, members: &Members) -> bool {
+        let is_out =
+            |(id, other): (&u32, &Peer)| *id == peer || (!other.is_primary && members.bans(*id));
+        self.is_primary || self.peers.iter().all(is_out)
     }
 
     /// Whether this node vouches for all peers.
     #[must_use]
-    pub fn vouches_for_all(&self, rule: &Rule) -> bool {
-        self.peers.keys().all(|id| self.vouches_for(*id, rule))
+    pub fn vouches_for_all(&self, members: &Members) -> bool {
+        self.peers.keys().all(|id| self.vouches_for(*id, members))
     }
 
     /// Whether every peer that has data has it UpToDate, and is connected; and there is one.
@@ -243,6 +244,18 @@ impl Peer {
     #[must_use]
     pub fn is_good(&self) -> bool {
         self.is_connected && self.is_up_to_date && !self.is_client
+    }
+}
+
+impl Members {
+    /// Whether the rule is known to forbid the promotion of this peer.
+    #[must_use]
+    pub fn bans(&self, peer: u32) -> bool {
+        let name = self.peers.get(&peer).and_then(|member| member.name.as_deref());
+        match (&self.rule, name) {
+            (Some(rule), Some(name)) => rule.bans(name),
+            (None, _) | (_, None) => false,
+        }
     }
 }
 

@@ -21,6 +21,7 @@ use crate::{
     asked,
     decide::{Code, Mode},
     facts::{Cluster, Kernel, Seen},
+    late::Notes,
     lock::{self, Locked},
     observe::{Observer, kernel},
     options::{Options, Purpose},
@@ -149,21 +150,24 @@ fn answer(mode: Mode, options: &Options, common: &Common) -> u8 {
     let acts = options.purpose == Purpose::Act;
     // Late enough for whoever is before us, and early enough to do something afterwards.
     let latest = Deadline::at(options.decision.timeout.max(options.decision.dc_timeout));
-    let _lock = match acts.then(|| lock::take(&options.lock, &call.resource, latest)) {
-        None => None,
-        Some(Locked::Yes(lock)) => lock,
+    let (_lock, notes) = match acts.then(|| lock::take(&options.lock, &call.resource, latest)) {
+        None | Some(Locked::Unwanted) => (None, Notes::nowhere()),
+        Some(Locked::Yes(lock, notes)) => (Some(lock), notes),
         Some(Locked::Refused(why)) => return refused(why),
         Some(Locked::Without(why)) => {
             common.say(Level::Warning, &format!("{why}; going on without the lock"));
-            None
+            (None, Notes::nowhere())
         }
     };
+    if acts && mode == Mode::Unfence && !notes.can_be_made() {
+        return refused("Nothing is freed without the lock".to_owned());
+    }
     let end = Deadline::at(options.decision.end());
     let mut observer = Observer::new(mode, &call, options, end);
     if !acts {
         return tell::tell(mode, options, &call, &mut observer, common);
     }
-    let (answer, seen) = match Turns::new(common, options, &call).go(mode, &mut observer) {
+    let (answer, seen) = match Turns::new(common, options, &call, notes).go(mode, &mut observer) {
         Ok(done) => done,
         Err(why) => return refused(why),
     };

@@ -12,6 +12,7 @@ pub mod explain;
 pub mod facts;
 mod handler;
 pub mod hooks;
+mod late;
 mod lock;
 mod observe;
 pub mod options;

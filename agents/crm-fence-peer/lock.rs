@@ -1,17 +1,20 @@
-//! One call for a resource at a time on this node: a call that waits sees what the one before it did. Invariant: safety does
-//! not rest on this, but on changes that are made to a certain version of the CIB; who cannot have the lock goes on without
-//! it, unless told otherwise.
+//! One call for a resource at a time on this node: a call that waits sees what the one before it did. Invariant: changes are
+//! made to a certain version of the CIB; who fences and cannot have the lock goes on without it, unless told otherwise, and then
+//! does not rely on a rule that it only found.
 
 use duet_host::{Lock, clock};
 use duet_ocf::{Deadline, chain};
 
+use crate::late::Notes;
 use crate::options::{LockFile, LockOptions};
 
 /// What came of it.
 #[derive(Debug)]
 pub(crate) enum Locked {
-    /// The lock is held, or none is wanted.
-    Yes(Option<Lock>),
+    /// The lock is held, and changes are noted beside it.
+    Yes(Lock, Notes),
+    /// None is wanted.
+    Unwanted,
     /// It could not be had, and that matters. Why.
     Refused(String),
     /// It could not be had, and the call goes on. Why.
@@ -21,13 +24,16 @@ pub(crate) enum Locked {
 /// Takes the lock, waiting no longer than told, and never until `latest`.
 pub(crate) fn take(options: &LockOptions, resource: &str, latest: Deadline) -> Locked {
     let name = match &options.file {
-        LockFile::None => return Locked::Yes(None),
+        LockFile::None => return Locked::Unwanted,
         LockFile::Named(name) => name.clone(),
         LockFile::OfResource => format!("fence.{resource}"),
     };
     let deadline = latest.when().min(options.timeout);
     let why = match Lock::take_in(&options.directory, &name, Deadline::at(deadline)) {
-        Ok(Some(lock)) => return Locked::Yes(Some(lock)),
+        Ok(Some(lock)) => {
+            let note = format!("{}.change", name.replace('/', "_"));
+            return Locked::Yes(lock, Notes::at(options.directory.join(note)));
+        }
         Ok(None) => format!(
             "Another call for this resource has had the lock for all of {:.1} s",
             clock::now().as_secs_f32()

@@ -78,6 +78,7 @@ impl Place {
         let patch = match (step, &self.found) {
             (Step::Remove { .. }, Some(found)) => Patch::remove(&self.cib, found),
             (Step::Remove { .. }, None) => return Err("The rule is not there".to_owned()),
+            (Step::Bump { .. }, _) => return Err("A newer version is no patch".to_owned()),
             (Step::Write { allowed, .. }, found) => {
                 let wanted = self.wanted(allowed)?;
                 match found {

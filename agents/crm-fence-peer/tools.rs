@@ -84,12 +84,23 @@ pub(crate) fn cib_of_here(end: Deadline) -> Result<String, Unanswered> {
     say(&call, "cibadmin", within(Duration::from_secs(2) + GRACE, end))
 }
 
+/// How long a change of the CIB may take.
+const LIMIT: Duration = Duration::from_secs(8);
+
 /// Makes this change of the CIB.
 pub(crate) fn patch(change: &str, end: Deadline) -> Result<Ran, Error> {
-    const LIMIT: Duration = Duration::from_secs(8);
     let call = pacemaker("cibadmin")
         .args(["--patch", "--xml-pipe", "-t", &seconds(LIMIT)])
         .input(change.as_bytes());
+    change_with(&call, end)
+}
+
+/// Gives the CIB a newer version.
+pub(crate) fn bump(end: Deadline) -> Result<Ran, Error> {
+    change_with(&pacemaker("cibadmin").args(["--bump", "-t", &seconds(LIMIT)]), end)
+}
+
+fn change_with(call: &Call, end: Deadline) -> Result<Ran, Error> {
     let ended = call.run(within(LIMIT + GRACE, end))?;
     Ok(Ran {
         code: ended.code,

@@ -14,6 +14,7 @@ use crate::{
     decide::{Answer, Asked, Mode, Next, Placed, Progress, Question, Step, Until, decide},
     facts::Seen,
     handler::Common,
+    late::Notes,
     observe::{Look, Observer},
     options::Options,
     record::Evidence,
@@ -30,11 +31,17 @@ pub(crate) struct Turns<'a> {
     call: &'a Call,
     asked: Option<Asked>,
     progress: Progress,
+    notes: Notes,
 }
 
 impl<'a> Turns<'a> {
-    pub(crate) fn new(common: &'a Common, options: &'a Options, call: &'a Call) -> Turns<'a> {
-        Turns { common, options, call, asked: None, progress: Progress::default() }
+    pub(crate) fn new(
+        common: &'a Common,
+        options: &'a Options,
+        call: &'a Call,
+        notes: Notes,
+    ) -> Turns<'a> {
+        Turns { common, options, call, asked: None, progress: Progress::default(), notes }
     }
 }
 
@@ -54,7 +61,10 @@ impl Turns<'_> {
             // By hand, only DRBD says some of it; what was decided while it was silent does not depend on that.
             let asked = match self.asked.take() {
                 Some(asked) => asked,
-                None => asked::asked(mode, self.options, self.call, &look)?,
+                None => {
+                    let asked = asked::asked(mode, self.options, self.call, &look)?;
+                    Asked { late: self.notes.late(), ..asked }
+                }
             };
             self.common.record(|record| record.asked(&asked));
             let next = self.settle(&asked, &mut look, observer);
@@ -70,7 +80,7 @@ impl Turns<'_> {
                     }
                     std::thread::sleep(pause.min(observer.end.remaining(clock::now())));
                 }
-                Next::Do(step) => self.take(&step, &look, observer.end),
+                Next::Do(step) => self.take(mode, &step, &look, observer.end),
                 // All questions of this look have been asked.
                 Next::Ask(question) => return Err(format!("{question:?} has no answer")),
             }
@@ -109,7 +119,7 @@ impl Turns<'_> {
         }
     }
 
-    fn take(&mut self, step: &Step, look: &Look, end: Deadline) {
+    fn take(&mut self, mode: Mode, step: &Step, look: &Look, end: Deadline) {
         let Some(place) = &look.place else {
             self.progress.failures.push("The CIB was not read".to_owned());
             return;
@@ -121,11 +131,27 @@ impl Turns<'_> {
                 (text, placed.clone())
             }
             Step::Remove { .. } => ("removed".to_owned(), None),
+            Step::Bump { .. } => ("seen again, in a newer version of the CIB".to_owned(), None),
         };
-        let applied = apply::apply(step, place, end);
         let is_remove = matches!(step, Step::Remove { .. });
+        let frees = match step {
+            Step::Remove { version } => Some(*version),
+            Step::Write { version, .. } if mode == Mode::Unfence => Some(*version),
+            Step::Write { .. } | Step::Bump { .. } => None,
+        };
+        if let Some(Err(why)) = frees.map(|version| self.notes.sending(version)) {
+            self.fail(place, why);
+            return;
+        }
+        let applied = apply::apply(step, place, end);
+        if frees.is_some() && !matches!(applied, Applied::Unclear(_)) {
+            self.notes.answered();
+        }
         match applied {
             Applied::Done => {
+                if let Step::Bump { version } = step {
+                    self.progress.bumped = Some(*version);
+                }
                 self.common.say(Level::Info, &format!("Rule {} {did}", place.id()));
                 self.note(placed, is_remove);
             }

@@ -1,6 +1,7 @@
 //! Where libvirt is asked: threads with small stacks, at most sixteen at once. libvirt's calls are synchronous, so that what waits for one
 //! has to have a thread; everything else in the daemon is one loop over poll, in which a connection costs a kilobyte and can be dropped
-//! at once, which no thread can. Invariant: who waits for a thread is served in the order of who has fewest.
+//! at once, which no thread can. Invariant: who waits for a thread is served in the order of who has fewest, and no thread is spent on waiting
+//! for another one's domain.
 
 use std::{
     io::{Read, Write},
@@ -42,6 +43,20 @@ pub(crate) enum Work {
     List,
 }
 
+impl Work {
+    /// The domain that it may change, as it is asked for. One that is asked for by UUID beside its name waits for its turn in a thread.
+    fn changes(&self) -> Option<String> {
+        match self {
+            Work::Domain {
+                operation: Operation::Off | Operation::On | Operation::Reboot,
+                asked,
+                ..
+            } => Some(asked.to_ascii_lowercase()),
+            Work::Domain { operation: Operation::Status, .. } | Work::List => None,
+        }
+    }
+}
+
 /// Something for whoever handed it out.
 #[derive(Debug)]
 pub(crate) enum Report {
@@ -68,7 +83,15 @@ pub(crate) struct Desk {
     rope: Arc<UnixStream>,
     turns: Arc<Turns>,
     waiting: Vec<Waiting>,
-    running: Vec<(u64, Source)>,
+    running: Vec<Running>,
+}
+
+#[derive(Debug)]
+struct Running {
+    id: u64,
+    source: Source,
+    /// The domain that it may change, as it was asked for.
+    changes: Option<String>,
 }
 
 impl Desk {
@@ -121,13 +144,18 @@ impl Desk {
     fn begin(&mut self) {
         while self.running.len() < THREADS {
             let of =
-                |source: &Source| self.running.iter().filter(|(_, other)| other == source).count();
+                |source: &Source| self.running.iter().filter(|run| run.source == *source).count();
+            let is_free = |changes: Option<String>| {
+                changes.is_none() || !self.running.iter().any(|run| run.changes == changes)
+            };
             let next = (0..self.waiting.len())
                 .filter(|at| of(&self.waiting[*at].asker.source) < SHARE)
+                .filter(|at| is_free(self.waiting[*at].work.changes()))
                 .min_by_key(|at| of(&self.waiting[*at].asker.source));
             let Some(at) = next else { return };
             let Waiting { id, work, asker, backend } = self.waiting.remove(at);
-            self.running.push((id, asker.source.clone()));
+            let changes = work.changes();
+            self.running.push(Running { id, source: asker.source.clone(), changes });
             let turns = Arc::clone(&self.turns);
             let run = move || {
                 let outcome = match work {
@@ -163,7 +191,7 @@ impl Desk {
         let reports: Vec<Report> = self.receiver.try_iter().collect();
         for report in &reports {
             if let Report::Done(id, _) = report {
-                self.running.retain(|(other, _)| other != id);
+                self.running.retain(|run| run.id != *id);
             }
         }
         self.begin();

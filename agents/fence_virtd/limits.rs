@@ -1,6 +1,8 @@
 //! How many exchanges there may be at once, and whose gives way. Invariant: a peer that has fewer than others is never refused because
 //! of them.
 
+use std::collections::HashMap;
+
 use duet_xvm::Source;
 
 /// Exchanges of all peers together.
@@ -28,9 +30,14 @@ pub(crate) enum Room {
     Full,
 }
 
-/// Whether there is room for one more exchange of `peer`, of which `one` may have as many.
-pub(crate) fn room<'a>(held: &[Held<'a>], peer: &Source, all: usize, one: usize) -> Room {
-    let of = |peer: &Source| held.iter().filter(|other| other.peer == peer).count();
+/// Whether there is room for one more exchange of `peer`, of which `one` may have as many. One look at each: those who make it look most
+/// often are the ones it is for.
+pub(crate) fn room(held: &[Held<'_>], peer: &Source, all: usize, one: usize) -> Room {
+    let mut count: HashMap<&Source, usize> = HashMap::new();
+    for other in held {
+        *count.entry(other.peer).or_default() += 1;
+    }
+    let of = |peer: &Source| count.get(peer).copied().unwrap_or(0);
     let own = of(peer);
     if own >= one {
         return oldest(held, |other| other.peer == peer);

@@ -3,7 +3,7 @@
 
 use std::{
     io,
-    net::{IpAddr, SocketAddr, SocketAddrV6, UdpSocket},
+    net::{IpAddr, SocketAddr, UdpSocket},
     os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd},
     time::Duration,
 };
@@ -25,8 +25,12 @@ use crate::settings::Channel;
 pub(crate) const CHECK: Duration = Duration::from_secs(5);
 /// How often a membership is announced anew: bridges forget one after 260 s where nobody queries.
 const ANNOUNCE: Duration = Duration::from_secs(60);
-/// Connections that the kernel keeps until they are accepted.
-const BACKLOG: i32 = 128;
+/// Connections that the kernel keeps until they are accepted, as far as `net.core.somaxconn` lets it: a peer that comes when they are too
+/// many is not refused but kept waiting, longer each time.
+const BACKLOG: i32 = 4096;
+
+/// Bytes of datagrams that may wait for us.
+const BURST: usize = 1024 * 1024;
 
 /// A listener's socket.
 #[derive(Debug)]
@@ -78,16 +82,23 @@ fn first_v4(name: &str) -> io::Result<std::net::Ipv4Addr> {
     })
 }
 
-/// Bound to the group, so that what is sent to this host alone, or to other groups, is not heard.
+/// Bound to no address, as with stock's daemon: clients in networks without multicast send to this host alone.
 fn join(group: SocketAddr, place: Place) -> io::Result<UdpSocket> {
-    let socket = match group {
-        SocketAddr::V4(_) => UdpSocket::bind(group)?,
-        SocketAddr::V6(v6) => {
-            // A group of a link is one on this link only.
-            UdpSocket::bind(SocketAddrV6::new(*v6.ip(), v6.port(), 0, place.index))?
+    let family = if group.is_ipv4() { AddressFamily::Inet } else { AddressFamily::Inet6 };
+    let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
+    let socket = socket(family, SockType::Datagram, flags, None)?;
+    let any: IpAddr = match group {
+        SocketAddr::V4(_) => std::net::Ipv4Addr::UNSPECIFIED.into(),
+        SocketAddr::V6(_) => {
+            setsockopt(&socket, sockopt::Ipv6V6Only, &true)?;
+            std::net::Ipv6Addr::UNSPECIFIED.into()
         }
     };
-    socket.set_nonblocking(true)?;
+    // Without SO_REUSEADDR: of two daemons, only one would be asked by datagrams that are for this host alone.
+    bind(socket.as_raw_fd(), &SockaddrStorage::from(SocketAddr::new(any, group.port())))?;
+    // Room for a burst, as much as we may: what has no room is lost to its sender until the next copy.
+    let _ = setsockopt(&socket, sockopt::RcvBuf, &BURST);
+    let socket = UdpSocket::from(socket);
     member(&socket, group, place, true)?;
     Ok(socket)
 }

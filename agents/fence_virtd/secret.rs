@@ -52,15 +52,18 @@ fn judge(mode: u32) -> Mode {
     }
 }
 
-/// Where systemd has put the file, where it was asked to (`LoadCredential=` by the file's own name): a service that is not
-/// root could not read it in its place.
+/// The file, or where we may not read it the copy that systemd has made for us, where it was asked to (`LoadCredential=` by the file's
+/// own name).
 pub(crate) fn place(path: &Path) -> PathBuf {
+    let is_closed =
+        File::open(path).is_err_and(|error| error.kind() == io::ErrorKind::PermissionDenied);
     let credential = || {
         let directory = std::env::var_os("CREDENTIALS_DIRECTORY")?;
         let credential = Path::new(&directory).join(path.file_name()?);
         credential.exists().then_some(credential)
     };
-    credential().unwrap_or_else(|| path.to_owned())
+    let copy = if is_closed { credential() } else { None };
+    copy.unwrap_or_else(|| path.to_owned())
 }
 
 /// Reads a key. Where `mends`, one that everybody can read is made private; that, and what else is worth a warning, comes back with it.

@@ -160,6 +160,9 @@ impl fmt::Display for Event {
     }
 }
 
+/// How many events are kept: the first half of them, and the latest. A flood of callers is one story.
+const MOST: usize = 200;
+
 /// The events so far; with `-d` each is also a line on stderr at once.
 #[derive(Debug)]
 pub struct Trace {
@@ -179,7 +182,10 @@ impl Trace {
     pub fn note(&mut self, event: Event) {
         if self.is_told {
             let now = duet_host::clock::now().as_secs_f64();
-            eprintln!("{}: {now:.3} s: {event}", self.program);
+            crate::to_stderr(&format!("{}: {now:.3} s: {event}\n", self.program));
+        }
+        if self.events.len() == MOST {
+            self.events.remove(MOST / 2);
         }
         self.events.push(event);
     }

@@ -30,7 +30,7 @@ pub fn main() -> ExitCode {
     let said = said::read(program, words);
     let from_stdin = said.from_stdin;
     for name in &said.unknown {
-        eprintln!("Parse error: Ignoring unknown option '{name}'");
+        to_stderr(&format!("Parse error: Ignoring unknown option '{name}'\n"));
     }
     let output = match decide(program, said.given) {
         Command::Help => printed(render::help(program)),
@@ -51,11 +51,15 @@ pub fn main() -> ExitCode {
                 .unwrap_or_else(|| carried_out(program, &order))
         }
     };
-    // Who reads neither is not told; the code says it all.
-    let _ = std::io::stderr().write_all(output.stderr.as_bytes());
+    to_stderr(&output.stderr);
     let told = std::io::stdout().write_all(output.stdout.as_bytes());
     // A list that went nowhere was no list.
     ExitCode::from(if told.is_err() && output.code == 0 { 1 } else { output.code })
+}
+
+/// Unlike `eprintln`, goes on when nobody reads it any more: nobody is left half fenced for that.
+fn to_stderr(text: &str) {
+    let _ = std::io::stderr().write_all(text.as_bytes());
 }
 
 fn printed(stdout: String) -> Output {

@@ -5,8 +5,8 @@
 use std::{collections::BTreeSet, time::Duration};
 
 use super::{
-    Answer, Asked, Code, FAILURES, Next, OnTimeout, PAUSE, Placed, Progress, Question, Step, Until,
-    WRITING,
+    Answer, Asked, Code, FAILURES, Late, Next, OnTimeout, PAUSE, Placed, Progress, Question, Step,
+    Until, WRITING,
     reason::{Accepted, Reason, Strict},
 };
 use crate::facts::{Cluster, Kernel, Local, Members, Policy, Rule, Seen, Standing, Worth};
@@ -72,7 +72,7 @@ fn look<'a>(asked: &'a Asked, seen: &'a Seen, progress: &'a Progress) -> Result<
         }
     };
     let unusable = |why: String| not_fenced(asked, seen, Reason::CallUnusable(why));
-    contradiction(asked, local).map_err(unusable)?;
+    super::call::contradiction(asked, local).map_err(unusable)?;
 
     let is_allowed = |id: &u32| {
         let in_mask = asked.mask.as_ref().is_some_and(|mask| mask.contains(*id));
@@ -108,28 +108,6 @@ fn look<'a>(asked: &'a Asked, seen: &'a Seen, progress: &'a Progress) -> Result<
         Some(_) | None => excluded,
     };
     Ok(Look { asked, seen, progress, local, members, worth, allowed, serves, subjects })
-}
-
-/// What in the call cannot be.
-fn contradiction(asked: &Asked, local: &Local) -> Result<(), String> {
-    match (asked.me, &asked.mask) {
-        (Some(me), Some(mask)) if !mask.contains(me) => {
-            return Err(format!("UP_TO_DATE_NODES does not have this node's own id {me}"));
-        }
-        (Some(_), None) => return Err("UP_TO_DATE_NODES is not set".to_owned()),
-        (None, Some(_)) => {
-            return Err("UP_TO_DATE_NODES is set and DRBD_MY_NODE_ID is not".to_owned());
-        }
-        (Some(_), Some(_)) | (None, None) => {}
-    }
-    match asked.peer {
-        Some(peer) if asked.me == Some(peer) => Err(format!("Node id {peer} is this node's own")),
-        Some(peer) if !local.peers.contains_key(&peer) => {
-            Err(format!("DRBD has no peer with node id {peer}"))
-        }
-        Some(_) | None if local.peers.is_empty() => Err("DRBD has no peer".to_owned()),
-        Some(_) | None => Ok(()),
-    }
 }
 
 fn not_fenced(asked: &Asked, seen: &Seen, reason: Reason) -> Next {
@@ -177,7 +155,7 @@ impl Look<'_> {
         }
         match self.dealt() {
             Dealt::Reachable if self.serves => {
-                self.end(Code::PeerBanned, Reason::BannedAndReachable)
+                self.affirm(Code::PeerBanned, Reason::BannedAndReachable)
             }
             Dealt::Reachable => match self.asked.options.hickup.checked_sub(self.seen.elapsed) {
                 Some(left) if !left.is_zero() => {
@@ -211,7 +189,7 @@ impl Look<'_> {
                 if is_ours
                     && self.worth.is_up_to_date()
                     && self.local.all_peers_good()
-                    && self.local.vouches_for_all(rule)
+                    && self.local.vouches_for_all(self.members)
                     && !rule.bans(&self.members.me) =>
             {
                 match self.change(Step::Remove { version: self.members.version }) {
@@ -290,7 +268,7 @@ impl Look<'_> {
         if !self.worth.is_up_to_date() {
             return match self.served_before() {
                 // Banned before it went down, so nobody but this node can have written since.
-                true => self.end(Code::PeerBanned, Reason::BannedBeforeAndDown),
+                true => self.affirm(Code::PeerBanned, Reason::BannedBeforeAndDown),
                 false => self.refused(Reason::OnlyConsistent),
             };
         }
@@ -298,15 +276,15 @@ impl Look<'_> {
             return self.write(Code::PeerDown, Reason::BannedAndDown);
         }
         match self.served_before() && !self.progress.has_waited {
-            true => self.end(Code::PeerBanned, Reason::BannedBeforeAndDown),
-            false => self.end(Code::PeerDown, Reason::BannedAndDown),
+            true => self.affirm(Code::PeerBanned, Reason::BannedBeforeAndDown),
+            false => self.affirm(Code::PeerDown, Reason::BannedAndDown),
         }
     }
 
     /// Somebody may be alive and writing.
     fn unconfirmed(&self, is_final: bool) -> Next {
         if self.served_before() && !self.members.has_stonith {
-            return self.end(Code::PeerBanned, Reason::BannedBefore);
+            return self.affirm(Code::PeerBanned, Reason::BannedBefore);
         }
         if !self.worth.is_up_to_date() {
             if self.asked.options.unreachable_is_outdated {
@@ -345,8 +323,24 @@ impl Look<'_> {
     fn accept(&self, accepted: Accepted) -> Next {
         let reason = Reason::Unconfirmed { accepted };
         match self.serves {
-            true => self.end(Code::PeerUnreachable, reason),
+            true => self.affirm(Code::PeerUnreachable, reason),
             false => self.write(Code::PeerUnreachable, reason),
+        }
+    }
+
+    /// An answer that rests on a rule that was found. While a change that was decided on before can still take that rule away,
+    /// the CIB gets a newer version first, and the rule is looked at again.
+    fn affirm(&self, code: Code, reason: Reason) -> Next {
+        let now = self.members.version;
+        let is_moving = match self.asked.late {
+            Late::Nothing => false,
+            Late::ChangeOf(version) => version == now,
+            Late::Anything => true,
+        };
+        let is_newer = self.progress.bumped.is_some_and(|version| version < now);
+        match is_moving && !is_newer && self.progress.placed.is_none() {
+            true => self.change(Step::Bump { version: now }),
+            false => self.end(code, reason),
         }
     }
 

@@ -98,8 +98,8 @@ pub enum Kept {
     Nobody,
     /// It bans this node, which has to say nothing about others.
     BansMe,
-    /// Another node is Primary or can be, and may have lost a peer that this one has not.
-    NotPrimary,
+    /// Another node is Primary or may become it, and may have lost a peer that this one has not.
+    AnotherMayWrite,
 }
 
 impl fmt::Display for Reason {
@@ -172,7 +172,7 @@ impl fmt::Display for Reason {
                 Kept::OwnData => "the rule stays: own data is not UpToDate",
                 Kept::Nobody => "the rule stays: it allows all peers that are UpToDate",
                 Kept::BansMe => "the rule stays: it bans this node, and is for those to remove whom it allows",
-                Kept::NotPrimary => "the rule stays: another node is Primary or may be promoted, and is to say who misses nothing",
+                Kept::AnotherMayWrite => "the rule stays: another node is Primary or may become it, and it is for a Primary to say who misses nothing",
             }),
         }
     }

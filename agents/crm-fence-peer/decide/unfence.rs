@@ -1,6 +1,6 @@
 //! unfence-peer: whether peers that were banned may be promoted again. Invariant: a node is freed only by one that is
-//! allowed itself, in a partition with quorum, and makes the writes, or knows that nobody does; on the version of the CIB that
-//! it looked at, while the kernel says in the same look that the freed node is connected and UpToDate in every volume.
+//! allowed itself, in a partition with quorum, and makes the writes, or alone could, on the version of the CIB that it looked at, while the kernel says
+//! in the same look that the node is connected and UpToDate in every volume.
 
 use std::collections::BTreeSet;
 
@@ -8,7 +8,7 @@ use super::{
     Answer, Asked, Code, FAILURES, Next, PAUSE, Progress, Step, Until,
     reason::{Kept, Reason},
 };
-use crate::facts::{Cluster, Kernel, Local, Members, Peer, Rule, Seen};
+use crate::facts::{Cluster, Kernel, Local, Members, Peer, Seen};
 
 /// What comes next for unfence-peer. Its code is ignored by the kernel, and is for people.
 #[must_use]
@@ -49,15 +49,15 @@ pub fn unfence(asked: &Asked, seen: &Seen, progress: &Progress) -> Next {
     if !local.data().is_up_to_date() {
         return end(Code::Done, Reason::Kept(Kept::OwnData));
     }
-    if local.all_peers_good() && local.vouches_for_all(rule) {
+    if local.all_peers_good() && local.vouches_for_all(members) {
         return change(Step::Remove { version: members.version }, asked, seen, progress);
     }
     let mut allowed = rule.allowed.clone();
-    allowed.extend(freed(asked, local, members, rule).filter(|node| rule.bans(node)));
+    allowed.extend(freed(asked, local, members).filter(|node| rule.bans(node)));
     if allowed == rule.allowed {
         let reason = match progress.placed {
             Some(_) => Reason::Widened,
-            None if local.all_peers_good() => Reason::Kept(Kept::NotPrimary),
+            None if local.all_peers_good() => Reason::Kept(Kept::AnotherMayWrite),
             None => Reason::Kept(Kept::Nobody),
         };
         return end(Code::Done, reason);
@@ -71,14 +71,13 @@ fn freed<'a>(
     asked: &'a Asked,
     local: &'a Local,
     members: &'a Members,
-    rule: &'a Rule,
 ) -> impl Iterator<Item = String> + 'a {
     let good: BTreeSet<u32> = local
         .peers
         .iter()
         .filter(|(id, peer)| {
             Peer::is_good(peer)
-                && local.vouches_for(**id, rule)
+                && local.vouches_for(**id, members)
                 && asked.mask.as_ref().is_none_or(|mask| mask.contains(**id))
         })
         .map(|(id, _)| *id)

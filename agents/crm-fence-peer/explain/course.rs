@@ -67,6 +67,7 @@ fn make(step: Step, seen: &mut Seen, progress: &mut Progress) {
             members.rule = Some(Rule { allowed });
             progress.placed = placed;
         }
+        Step::Bump { version } => progress.bumped = Some(version),
         Step::Remove { .. } => {
             members.rule = None;
             progress.has_removed = true;

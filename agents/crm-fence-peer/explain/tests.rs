@@ -7,7 +7,7 @@ use std::{
 
 use super::*;
 use crate::{
-    decide::{Mask, Mode, OnTimeout, Options, decide},
+    decide::{Late, Mask, Mode, OnTimeout, Options, decide},
     facts::{Data, Local, Member, Members, Peer, Policy, Rule, Standing, Version, Volume},
 };
 
@@ -20,6 +20,7 @@ pub(crate) fn lost() -> (Asked, Seen) {
         peer: Some(1),
         is_refused: false,
         mask: Some(Mask(BTreeSet::from([0]))),
+        late: Late::Nothing,
         options: Options::default(),
     };
     let gone =

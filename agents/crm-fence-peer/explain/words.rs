@@ -71,6 +71,10 @@ pub(super) fn step_in_words(step: &Step) -> String {
             version.epoch,
             version.num_updates
         ),
+        Step::Bump { version } => format!(
+            "give the CIB a newer version than {}.{}.{}, so that no change to it that is still on its way can be made",
+            version.admin_epoch, version.epoch, version.num_updates
+        ),
         Step::Remove { version } => format!(
             "remove the rule, if the CIB still has version {}.{}.{}",
             version.admin_epoch, version.epoch, version.num_updates

@@ -9,7 +9,7 @@ mod tests;
 
 use std::{ffi::OsString, path::Path, time::Duration};
 
-use duet_drbd::handler::Call;
+use duet_drbd::{Disk, handler::Call};
 use duet_host::drbd::Sight;
 use duet_ocf::{Level, fold};
 use serde::{Deserialize, Serialize};
@@ -107,6 +107,8 @@ struct Subject {
     is_stacked: bool,
     /// What the resync will change, in KiB, where DRBD says it.
     out_of_sync: Option<u64>,
+    /// Whether its disk is Inconsistent before the resync begins.
+    is_inconsistent: bool,
     /// For people.
     label: String,
 }
@@ -118,6 +120,10 @@ fn make(host: &Host<'_>, choice: &Choice, call: &Call) -> Result<String, Trouble
         .out_of_sync
         .ok_or_else(|| Trouble::Failed("DRBD does not say how much is out of sync".to_owned()))?;
     let snapshot = lvm::snapshot(choice, &origin, out_of_sync, subject.is_stacked)?;
+    if subject.is_inconsistent && is_kept(host, choice, &origin, &snapshot.name) {
+        let name = format!("{}/{}", origin.volume_group, snapshot.name);
+        return Ok(format!("Kept the snapshot {name}: a resync of {} did not end", subject.label));
+    }
     let create = lvm::create(host.call("lvcreate"), choice, &origin, &snapshot);
     narrate(host, choice, &format!("lvcreate {} of {} KiB", snapshot.name, snapshot.size));
     host.finish(&create, CHANGE).map_err(|how| Trouble::Failed(format!("lvcreate: {how}")))?;
@@ -126,6 +132,14 @@ fn make(host: &Host<'_>, choice: &Choice, call: &Call) -> Result<String, Trouble
     Ok(format!(
         "Made the snapshot {volume_group}/{name} of {size} KiB before the resync of {label}"
     ))
+}
+
+/// Whether there is one from before an earlier resync, which broke off: nothing newer is consistent.
+fn is_kept(host: &Host<'_>, choice: &Choice, origin: &Origin, name: &str) -> bool {
+    let snapshot = format!("{}/{name}", origin.volume_group);
+    narrate(host, choice, &format!("lvs {snapshot}"));
+    let told = host.finish(&lvm::ask_state(host.call("lvs"), &snapshot), FIND);
+    told.is_ok_and(|told| lvm::is_good(&String::from_utf8_lossy(&told.stdout), origin))
 }
 
 fn remove(host: &Host<'_>, choice: &Choice, call: &Call) -> Result<String, Trouble> {
@@ -181,13 +195,13 @@ fn subject(host: &Host<'_>, call: &Call) -> Result<Subject, Trouble> {
         Told::default()
     });
     let label = format!("{}/{number}", call.resource);
-    let Told { out_of_sync, below } = told;
+    let Told { out_of_sync, is_inconsistent, below } = told;
     match minor {
-        None => Ok(Subject { device, is_stacked: false, out_of_sync, label }),
+        None => Ok(Subject { device, is_stacked: false, out_of_sync, is_inconsistent, label }),
         Some(_) => {
             let none = || Trouble::Unsuitable(format!("DRBD does not say what is below {device}"));
             let below = below.filter(|below| below.starts_with("/dev/")).ok_or_else(none)?;
-            Ok(Subject { device: below, is_stacked: true, out_of_sync, label })
+            Ok(Subject { device: below, is_stacked: true, out_of_sync, is_inconsistent, label })
         }
     }
 }
@@ -197,6 +211,8 @@ fn subject(host: &Host<'_>, call: &Call) -> Result<Subject, Trouble> {
 struct Told {
     /// What differs from the source, in KiB; where it is not said who that is, the most that differs from anybody.
     out_of_sync: Option<u64>,
+    /// Whether the disk is Inconsistent.
+    is_inconsistent: bool,
     /// What is below the other resource's volume, upon which this one is stacked.
     below: Option<String>,
 }
@@ -204,7 +220,10 @@ struct Told {
 fn tell(sight: &Sight, call: &Call, volume: u32, stacked_on: Option<u32>) -> Told {
     let Sight::Seen { view, .. } = sight else { return Told::default() };
     let source = call.peer.as_ref().and_then(|peer| peer.node_id);
-    let out_of_sync = view.resources.get(&call.resource).and_then(|resource| {
+    let resource = view.resources.get(&call.resource);
+    let own = resource.and_then(|resource| resource.volumes.get(&volume));
+    let is_inconsistent = own.is_some_and(|own| own.disk == Disk::Inconsistent);
+    let out_of_sync = resource.and_then(|resource| {
         let peers = resource.peers.iter();
         let peers = peers.filter(|(id, _)| source.is_none_or(|source| source == **id));
         peers.filter_map(|(_, peer)| peer.volumes.get(&volume)?.out_of_sync).max()
@@ -212,7 +231,7 @@ fn tell(sight: &Sight, call: &Call, volume: u32, stacked_on: Option<u32>) -> Tol
     let mut volumes = view.resources.values().flat_map(|resource| resource.volumes.values());
     let below = stacked_on
         .and_then(|minor| volumes.find(|volume| volume.minor == Some(minor))?.backing.clone());
-    Told { out_of_sync, below }
+    Told { out_of_sync, is_inconsistent, below }
 }
 
 /// The minor of a device of DRBD's, which may have a name from a link.

@@ -31,7 +31,7 @@ use crate::{
 };
 
 /// Datagrams or connections that are taken in one turn: the others have theirs, too.
-const AT_ONCE: usize = 64;
+const AT_ONCE: usize = 256;
 /// How long a listener rests after an error, so that one that stays does not keep us from everything else.
 const REST: Duration = Duration::from_millis(100);
 /// What is left to a client's patience for the way of the answer.

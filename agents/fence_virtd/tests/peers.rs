@@ -207,3 +207,56 @@ fn groups_are_held_to_over_the_wire() {
         assert_eq!(stage.changes().len(), 0);
     });
 }
+
+#[test]
+fn orders_for_one_guest_leave_threads_for_others() {
+    let mut world = two();
+    world.hang_on = Some("destroy");
+    on_stage(world, BOTH, |stage| {
+        // More than there are threads, from several peers, for a guest that does not end.
+        let mut slow: Vec<TcpStream> = (20..40).map(connect_from).collect();
+        let own = std::fs::File::open("/proc/thread-self/ns/net").unwrap();
+        std::thread::scope(|scope| {
+            for stream in &mut slow {
+                scope.spawn(|| {
+                    let asked = request(Operation::Off, "node1", None);
+                    stream.write_all(&signed(&asked, Algorithm::Sha256)).unwrap();
+                    converse(stream, Algorithm::Sha256)
+                });
+            }
+            let began = Instant::now();
+            while stage.changes().is_empty() {
+                assert!(began.elapsed() < PATIENCE);
+                std::thread::sleep(Duration::from_millis(2));
+            }
+            let network = own.try_clone().unwrap();
+            let other = scope.spawn(move || {
+                nix::sched::setns(network, nix::sched::CloneFlags::CLONE_NEWNET).unwrap();
+                tcp(Operation::On, "node2")
+            });
+            assert_eq!(other.join().unwrap(), reply(Reply::Success));
+            let orders = stage.changes().iter().filter(|call| call.starts_with("destroy")).count();
+            assert_eq!(orders, 1, "the others still wait for their turns");
+            stage.signal(nix::sys::signal::Signal::SIGKILL);
+        });
+    });
+}
+
+#[test]
+fn without_descriptors_it_goes_on_and_serves_who_comes_next() {
+    on_stage(two(), BOTH, |stage| {
+        assert_eq!(tcp(Operation::Status, "node1"), reply(Reply::Success));
+        let pid = i32::try_from(stage.daemon.as_ref().unwrap().pid).unwrap();
+        let limit = (stage.descriptors() + 6).to_string();
+        let status = std::process::Command::new("prlimit")
+            .args(["--pid", &pid.to_string(), &format!("--nofile={limit}:{limit}")])
+            .status()
+            .unwrap();
+        assert!(status.success());
+        let held: Vec<TcpStream> = (0..30).map(|_| connect_from(20)).collect();
+        stage.logged("Listener tcp: Too many open files");
+        assert_eq!(tcp(Operation::Status, "node1"), reply(Reply::Success));
+        assert_eq!(multicast(Operation::Monitor, ""), reply(Reply::Success));
+        drop(held);
+    });
+}

@@ -105,6 +105,21 @@ fn each_hash_and_auth_is_served_and_a_stronger_hash_too() {
 }
 
 #[test]
+fn a_datagram_to_this_host_alone_is_served_as_one_to_the_group() {
+    on_stage(two(), BOTH, |_| {
+        let awaiting = Awaiting::at(3);
+        let bytes =
+            signed(&request(Operation::Status, "node1", Some(awaiting.address)), Algorithm::Sha256);
+        std::net::UdpSocket::bind("10.99.0.3:0")
+            .unwrap()
+            .send_to(&bytes, "10.99.0.1:1229")
+            .unwrap();
+        let mut stream = awaiting.called(PATIENCE).unwrap();
+        assert_eq!(converse(&mut stream, Algorithm::Sha256), reply(Reply::Success));
+    });
+}
+
+#[test]
 fn multicast_over_ipv6_is_served() {
     let text = BOTH.replace("interface = \"lo\";", "interface = \"fv0\"; family = \"ipv6\";");
     on_stage(two(), &text, |stage| {

@@ -60,6 +60,22 @@ fn situations_1_to_3_list_and_status_by_multicast() {
 }
 
 #[test]
+fn situation_22_a_domain_can_be_named_by_its_uuid_in_any_case() {
+    let Some(stage) = Stage::with_network() else { return };
+    let daemon = Daemon::v4(Settings::answering(&[0]));
+    for (line, by_uuid) in [("", false), ("-u", true)] {
+        for uuid in ["ABCDEF01-2222-4333-8444-555555555501", "abcdef01-2222-4333-8444-555555555501"]
+        {
+            let before = daemon.heard().len();
+            assert_eq!(stage.xvm(&format!("{line} -o status -H {uuid}")).code, Some(0));
+            let request = daemon.heard()[before].clone();
+            assert_eq!(request.target, Target::Domain(uuid.parse().unwrap()));
+            assert_eq!(request.by_uuid, by_uuid);
+        }
+    }
+}
+
+#[test]
 fn situation_4_the_same_by_ipv6() {
     let Some(stage) = Stage::with_network() else { return };
     let daemon = Daemon::v6(Settings::answering(&list()));
@@ -329,6 +345,17 @@ fn to_diagnose_names_the_culprit() {
     assert_eq!(culprit("-C sha512"), (Some(1), "auth".to_owned()));
     assert_eq!(culprit("-C none"), (Some(255), "auth".to_owned()));
     assert!(daemon.heard().iter().all(|request| request.operation == Operation::Monitor));
+}
+
+#[test]
+fn nobody_who_reads_stderr_is_no_reason_to_stop() {
+    let Some(stage) = Stage::with_network() else { return };
+    let daemon = Daemon::v4(Settings::answering(&[0]));
+    let mut client = stage.start("fence_xvm", "-d -o off -H x");
+    // Most of it is said afterwards.
+    drop(client.child.stderr.take());
+    assert_eq!(client.child.wait().unwrap().code(), Some(0));
+    assert_eq!(daemon.heard()[0].operation, Operation::Off);
 }
 
 #[test]

@@ -136,7 +136,7 @@ fn to_diagnose_names_the_culprit() {
 }
 
 #[test]
-fn vsock_without_a_daemon_or_without_vsock_fails() {
+fn situation_6_vsock_without_a_daemon_or_without_vsock_fails() {
     let stage = Stage::new();
     let ran = stage.virt("-S -t 1 -o off -H x");
     assert_eq!(ran.said(), (Some(1), ""));

@@ -232,6 +232,10 @@ mod tests {
         assert_eq!(read(&path, 5).unwrap(), b"12345");
         assert!(matches!(read(&path, 4), Err(Error::TooLarge { limit: 4, .. })));
         assert!(matches!(read(dir.path(), 4), Err(Error::NotAFile { .. })));
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
+        assert_eq!(read_beginning(&path, 3).unwrap(), (b"123".to_vec(), 0o640));
+        assert_eq!(read_beginning(&path, 9).unwrap().0, b"12345");
+        assert!(matches!(read_beginning(dir.path(), 4), Err(Error::NotAFile { .. })));
         assert!(read(&dir.path().join("none"), 4).unwrap_err().is_missing_file());
         fs::write(&path, [0xff]).unwrap();
         assert!(matches!(read_text(&path, 4), Err(Error::NotText { .. })));

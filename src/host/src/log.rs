@@ -241,6 +241,19 @@ mod tests {
     }
 
     #[test]
+    fn the_log_of_a_program_is_syslog_whatever_the_environment_says() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("log");
+        let server = UnixDatagram::bind(&path).unwrap();
+        Log::system("fence_demo").with_socket(&path).line(Level::Error, "not done");
+        let mut buffer = [0; 256];
+        let length = server.recv(&mut buffer).unwrap();
+        let line = std::str::from_utf8(&buffer[..length]).unwrap();
+        let tag = format!(" fence_demo[{}]: ERROR: not done", std::process::id());
+        assert!(line.starts_with("<27>") && line.ends_with(&tag), "{line}");
+    }
+
+    #[test]
     fn a_full_syslog_holds_nobody() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("log");

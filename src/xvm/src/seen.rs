@@ -224,7 +224,7 @@ mod tests {
     }
 
     #[test]
-    fn the_same_datagram_is_new_once_and_other_copies_are_new() {
+    fn situation_25_the_same_datagram_is_new_once_and_other_copies_are_new() {
         let mut replays = Replays::new(10);
         assert!(replays.add(signed(1)) && replays.add(signed(2)));
         assert!(!replays.add(signed(1)) && !replays.add(signed(2)));
@@ -265,7 +265,7 @@ mod tests {
     }
 
     #[test]
-    fn a_request_is_carried_out_once_in_10_seconds() {
+    fn situation_24_a_request_is_carried_out_once_in_10_seconds() {
         let mut window = Window::default();
         let off = request(Operation::Off, "node1", 7);
         assert_eq!(window.claim(&off, &source(1), at(100)), Admission::Fresh);

@@ -43,7 +43,7 @@ fn padded(hex: &str) -> [u8; 64] {
 }
 
 #[test]
-fn a_request_has_the_bytes_that_fence_virtd_accepts() {
+fn situation_15_a_request_has_the_bytes_that_fence_virtd_accepts() {
     for (algorithm, digest) in
         [(Algorithm::Sha1, SHA1), (Algorithm::Sha256, SHA256), (Algorithm::Sha512, SHA512)]
     {
@@ -85,7 +85,7 @@ fn ipv6_and_streams_have_their_own_families() {
 }
 
 #[test]
-fn an_answer_to_a_challenge_has_the_bytes_that_fence_virtd_accepts() {
+fn situation_15_an_answer_to_a_challenge_has_the_bytes_that_fence_virtd_accepts() {
     let mut bytes = [0; 64];
     (0..64).zip(&mut bytes).for_each(|(number, byte)| *byte = number);
     let challenge = Challenge::new(bytes);

@@ -28,7 +28,7 @@ fn off() -> Request {
 }
 
 #[test]
-fn only_176_bytes_are_a_request() {
+fn situation_27_only_176_bytes_are_a_request() {
     let genuine = off().sign(&protection(Algorithm::Sha256), [1; 6]);
     let mut longer = genuine.as_bytes().to_vec();
     longer.resize(1400, 0);

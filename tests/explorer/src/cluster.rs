@@ -170,7 +170,7 @@ pub fn promote(world: &World, state: &mut State, node: usize) {
     if state.nodes[node].is_up {
         state.nodes[node].is_promoting = true;
     } else {
-        state.broken |= Name::ScoreNeedsData.bit();
+        Name::ScoreNeedsData.broken(world, state);
     }
 }
 

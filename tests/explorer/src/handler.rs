@@ -13,7 +13,8 @@ use crate::{
 pub fn can_look(world: &World, state: &State, node: usize, place: usize) -> bool {
     let handlers = &state.nodes[node].handlers;
     let others = || (0..world.nodes).filter(|other| *other != place);
-    let is_free = !world.locks || others().all(|other| !handlers[other].has_lock());
+    let minds = |other: &usize| !world.fences_together || *other == node || place == node;
+    let is_free = !world.locks || others().filter(minds).all(|it| !handlers[it].has_lock());
     let is_first =
         world.overtakes || state.late.change.is_none_or(|(from, _)| usize::from(from) != node);
     is_first
@@ -110,7 +111,7 @@ fn conclude(world: &World, state: &mut State, node: usize, place: usize) {
             handler.memory.has_waited |= for_peer;
             handler.phase = Phase::Look;
             if is_last {
-                state.broken |= crate::invariant::Name::BoundedFreeze.bit();
+                crate::invariant::Name::BoundedFreeze.broken(world, state);
             }
         }
         Verdict::Done(code) => handler.phase = Phase::Ends { code, is_excused },

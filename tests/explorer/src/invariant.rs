@@ -44,6 +44,13 @@ impl Name {
         1 << self as u8
     }
 
+    /// It does not hold in this state, if it is asked for in this world.
+    pub fn broken(self, world: &World, state: &mut State) {
+        if world.judged.is_none_or(|name| name == self) {
+            state.broken |= self.bit();
+        }
+    }
+
     /// As it is called.
     #[must_use]
     pub fn text(self) -> &'static str {
@@ -60,7 +67,7 @@ impl Name {
 }
 
 /// I4, when the kernel takes 4 or 7 for "outdated".
-pub fn check_code(state: &mut State, node: usize, peer: usize) {
+pub fn check_code(world: &World, state: &mut State, node: usize, peer: usize) {
     let (it, other) = (&state.nodes[node], &state.nodes[peer]);
     let is_banned = other.cib.rule.is_some_and(|allowed| !has(allowed, peer))
         && it.cib.rule.is_none_or(|allowed| has(allowed, node));
@@ -71,7 +78,7 @@ pub fn check_code(state: &mut State, node: usize, peer: usize) {
         Disk::Outdated | Disk::Inconsistent => false,
     };
     if !is_bound || !is_good || it.is_attaching {
-        state.broken |= Name::HonestCodes.bit();
+        Name::HonestCodes.broken(world, state);
     }
 }
 
@@ -92,7 +99,7 @@ pub fn check_change(
         it.disk >= Disk::Consistent && it.history & state.acked != state.acked
     };
     if gained != 0 && (is_stale || each(gained).any(lacks)) {
-        state.broken |= Name::MonotoneBan.bit();
+        Name::MonotoneBan.broken(world, state);
     }
 }
 
@@ -102,7 +109,7 @@ pub fn check_state(world: &World, state: &mut State) {
         .filter(|node| state.nodes[*node].is_primary && !state.nodes[*node].is_frozen())
         .count();
     if writers > 1 {
-        state.broken |= Name::SingleWriter.bit();
+        Name::SingleWriter.broken(world, state);
     }
     for one in each(world.all()) {
         for other in each(world.all()) {
@@ -111,11 +118,11 @@ pub fn check_state(world: &World, state: &mut State) {
             let only_a = a.history & !b.history & state.acked;
             let only_b = b.history & !a.history & state.acked;
             if counts && only_a != 0 && only_b != 0 {
-                state.broken |= Name::NoDivergence.bit();
+                Name::NoDivergence.broken(world, state);
             }
         }
         if is_stuck(world, state, one) {
-            state.broken |= Name::BoundedFreeze.bit();
+            Name::BoundedFreeze.broken(world, state);
         }
     }
 }

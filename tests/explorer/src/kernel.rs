@@ -247,19 +247,25 @@ pub fn barrier(world: &World, state: &mut State, node: usize) {
         peers().any(|peer| it.peers[peer].is_up && it.peers[peer].disk == Known::Good);
     let has_data = it.disk >= Disk::Consistent || a_peer_is_good;
     let a_peer_is_primary = peers().any(|peer| it.peers[peer].is_up && it.peers[peer].is_primary);
-    if !has_data || !it.is_up || it.is_attaching || a_peer_is_primary {
+    let mut refuse = || {
         state.nodes[node].is_promoting = false;
         cluster::bump(world, state, node);
-        return;
+    };
+    if !has_data || a_peer_is_primary {
+        return refuse();
     }
     let unsettled = |peer: &usize| !it.peers[*peer].is_up && it.peers[*peer].disk != Known::Bad;
-    if let Some(peer) = peers().find(unsettled) {
-        call(world, state, node, peer, false);
-        return;
+    let next = peers().find(unsettled);
+    if let Some(peer) = next {
+        return call(world, state, node, peer, false);
+    }
+    // The volume that is there has made the kernel call; the other one has no data to be Primary with.
+    if it.is_attaching {
+        return refuse();
     }
     let has_all = it.history & state.acked == state.acked;
     if it.disk >= Disk::Consistent && !has_all {
-        state.broken |= Name::NoStalePromotion.bit();
+        Name::NoStalePromotion.broken(world, state);
     }
     let it = &mut state.nodes[node];
     it.is_promoting = false;
@@ -297,7 +303,7 @@ pub fn code(
         let is_good = state.nodes[node].disk == Disk::UpToDate;
         outdates = code == 4 || code == 7 || (code == 5 && is_good);
         if code == 4 || code == 7 {
-            crate::invariant::check_code(state, node, peer);
+            crate::invariant::check_code(world, state, node, peer);
         }
     }
     let it = &mut state.nodes[node];

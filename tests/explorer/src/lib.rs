@@ -14,3 +14,4 @@ pub mod stock;
 pub mod story;
 pub mod walk;
 pub mod world;
+pub mod worlds;

@@ -99,12 +99,16 @@ impl World {
                 members: if is_real { all } else { 0 },
                 has_seen_all: is_real,
                 cib: Cib {
-                    rule: (self.start == Start::Returned).then_some(all & !one(self.nodes - 1)),
+                    rule: match self.start {
+                        Start::Returned => Some(all & !one(self.nodes - 1)),
+                        Start::AllReturned => Some(one(0)),
+                        Start::Running | Start::Crashed => None,
+                    },
                     epoch: 0,
                     down: 0,
                 },
                 handlers: [0, 1, 2].map(|place| match place == me && is_real {
-                    true if self.start == Start::Returned => {
+                    true if matches!(self.start, Start::Returned | Start::AllReturned) => {
                         Handler { phase: Phase::Called, mask: Some(all), ..Handler::IDLE }
                     }
                     true | false => Handler::IDLE,

@@ -9,7 +9,7 @@ use std::{
 
 use crm_fence_peer::{
     decide::{
-        self, Asked, Code, Mask, Mode, Next, OnTimeout, Options, Placed, Progress, Question,
+        self, Asked, Code, Late, Mask, Mode, Next, OnTimeout, Options, Placed, Progress, Question,
         Reason, Step, Until,
     },
     facts::{
@@ -104,6 +104,7 @@ fn of(world: &World, next: &Next) -> Verdict {
             })
         }
         Next::Do(Step::Remove { .. }) => Verdict::Do(Change::Remove),
+        Next::Do(Step::Bump { .. }) => unreachable!("nothing is late"),
         Next::Wait { until, .. } => Verdict::Wait { for_peer: *until == Until::Peer },
         Next::Done(answer) => Verdict::Done(answer.code.number()),
     }
@@ -131,6 +132,8 @@ fn facts(world: &World, node: usize, peer: usize, handler: &Handler) -> (Asked, 
         peer: is_fence.then(|| number(peer)),
         is_refused: handler.is_refused,
         mask: handler.mask.map(|mask| Mask(ids(mask))),
+        // The model has its own words for what is on its way.
+        late: Late::Nothing,
         options: Options { on_timeout, ..Options::default() },
     };
     let (cib, kernel) = (&handler.cib, &handler.kernel);
@@ -180,6 +183,9 @@ fn facts(world: &World, node: usize, peer: usize, handler: &Handler) -> (Asked, 
     // What a banned node may do is what an allowed one may.
     let lifts = (stock.lets_banned_lift || stock.removes_by_id) && !is_fence;
     let rule = cib.rule.map(|allowed| if lifts { allowed | one(node) } else { allowed });
+    // Who may say so is who could say so if nobody else could write.
+    let speaks = stock.lets_all_vouch && !is_fence;
+    let rule = rule.map(|allowed| if speaks && has(allowed, node) { one(node) } else { allowed });
     let rule = rule.map(|allowed| Rule {
         allowed: each(world.all()).filter(|id| has(allowed, *id)).map(name).collect(),
     });
@@ -203,6 +209,7 @@ fn facts(world: &World, node: usize, peer: usize, handler: &Handler) -> (Asked, 
     let memory = &handler.memory;
     let progress = Progress {
         placed: memory.placed.map(|(code, is_new)| placed(code, is_new)),
+        bumped: None,
         has_removed: memory.has_removed,
         has_waited: memory.has_waited,
         conflicts: 0,
@@ -306,7 +313,12 @@ fn score(node: usize, key: &ScoreKey) -> bool {
         peers: (0..key.nodes).filter(|id| *id != node).map(peer).collect(),
     };
     let kernel = if key.is_up { Kernel::Known(facts) } else { Kernel::NoModule };
-    let options =
-        Options { scores: Scores::DEFAULT, peer_primary: PeerPrimary::Ignore, promoted_max: 1 };
-    matches!(promotion_score(&kernel, &options, Elsewhere::NotKnown), Score::Set(_))
+    // By default data that is only Consistent gives none, and half of the handler would never run.
+    let scores = Scores { consistent: 5, ..Scores::DEFAULT };
+    let options = Options { scores, peer_primary: PeerPrimary::Ignore, promoted_max: 1 };
+    match promotion_score(&kernel, &options, Elsewhere::NotKnown) {
+        // "As it is" may be one from before.
+        Score::Set(_) | Score::Leave => true,
+        Score::Remove => false,
+    }
 }

@@ -1,7 +1,10 @@
 //! What is explored: how many nodes, how they are configured, what may befall them, and which rules of the stock
 //! handlers are in force in place of ours. Invariant: the same world has the same states, in the same order.
 
-use crate::state::{Left, Set};
+use crate::{
+    invariant::Name,
+    state::{Left, Set},
+};
 
 /// A world.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -16,14 +19,20 @@ pub struct World {
     pub waits_for_all: bool,
     /// Handlers of a node wait for each other.
     pub locks: bool,
+    /// But fence-peers do not wait for fence-peers, as where the lock cannot be made and unfence-peer refuses to run.
+    pub fences_together: bool,
     /// A CIB change of a handler that is gone may be carried out after a later look of the same node.
     pub overtakes: bool,
+    /// A rule that is found is written again before anything is answered for it. Not ours: what would do without the lock.
+    pub touches: bool,
     /// A second volume, which is attached later than the first.
     pub has_second_volume: bool,
     /// How it begins.
     pub start: Start,
     /// What may come.
     pub left: Left,
+    /// The one invariant that is judged; `None`: all.
+    pub judged: Option<Name>,
     /// The rules that are not ours.
     pub stock: Stock,
 }
@@ -35,6 +44,8 @@ pub enum Start {
     Running,
     /// The same, but the last node was lost and banned, wrote nothing, and is connected again: unfence-peer is called everywhere.
     Returned,
+    /// The same, with all but the first banned.
+    AllReturned,
     /// All were switched off at once; they run again, unconnected, nobody is Primary.
     Crashed,
 }
@@ -74,10 +85,13 @@ impl World {
             freezes: true,
             waits_for_all: true,
             locks: true,
+            fences_together: false,
             overtakes: false,
+            touches: false,
             has_second_volume: false,
             start: Start::Running,
             left,
+            judged: None,
             stock: Stock::default(),
         }
     }

@@ -71,7 +71,7 @@ impl Default for Side {
     }
 }
 
-/// What a test has happen before a patch arrives; its number is how many came before.
+/// What a test has happen before a question or a patch arrives; its number is how many came before.
 type Before = Box<dyn FnMut(&mut Pacemaker, usize) + Send>;
 
 /// What the cluster has.
@@ -79,6 +79,8 @@ pub struct ClusterState {
     /// The CIB and the nodes.
     pub pacemaker: Pacemaker,
     before_patch: Option<Before>,
+    before_query: Option<Before>,
+    queries: usize,
 }
 
 /// The CIB and the nodes.
@@ -118,7 +120,12 @@ impl FakeCluster {
             patches: 0,
             applied: Vec::new(),
         };
-        let state = Arc::new(Mutex::new(ClusterState { pacemaker, before_patch: None }));
+        let state = Arc::new(Mutex::new(ClusterState {
+            pacemaker,
+            before_patch: None,
+            before_query: None,
+            queries: 0,
+        }));
         let (root, shared) = (directory.path().to_owned(), Arc::downgrade(&state));
         thread::spawn(move || {
             // A tool that was killed never reads its answer; one that is slow must still find it.
@@ -162,6 +169,11 @@ impl FakeCluster {
     /// Changes it as the cluster itself would.
     pub fn change(&self, change: impl FnOnce(&mut Pacemaker)) {
         change(&mut self.state().pacemaker);
+    }
+
+    /// Has this happen before each question after the CIB is answered.
+    pub fn before_query(&self, before: impl FnMut(&mut Pacemaker, usize) + Send + 'static) {
+        self.state().before_query = Some(Box::new(before));
     }
 
     /// Has this happen before each patch arrives.
@@ -238,6 +250,11 @@ impl ClusterState {
         }
         match words {
             ["cibadmin", rest @ ..] if rest.contains(&"-Q") => {
+                if let Some(mut before) = self.before_query.take() {
+                    before(&mut self.pacemaker, self.queries);
+                    self.before_query = Some(before);
+                }
+                self.queries += 1;
                 (0, self.pacemaker.cib.to_string(), "")
             }
             ["cibadmin", rest @ ..] if rest.contains(&"--patch") => {
@@ -248,6 +265,10 @@ impl ClusterState {
                 }
                 let (code, text) = self.pacemaker.patch(node, input);
                 (code, text, "")
+            }
+            ["cibadmin", rest @ ..] if rest.contains(&"--bump") => {
+                self.pacemaker.touch();
+                (0, String::new(), "")
             }
             ["crm_node", "-q"] => (0, format!("{}\n", u8::from(side.has_quorum)), ""),
             ["crm_node", "-n"] => (0, format!("{node}\n"), ""),

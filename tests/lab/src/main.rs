@@ -9,6 +9,7 @@ mod cluster;
 mod command;
 mod configuration;
 mod demo;
+mod differential;
 mod failure;
 mod guest_agent;
 mod host_side;
@@ -189,6 +190,7 @@ fn obey(arguments: &Arguments) -> Result<i32> {
             Ok(ran.status)
         }
         Word::List => {
+            println!("{:<28} {}", differential::NAME, differential::ABOUT);
             for scenario in
                 scenario::all().iter().filter(|scenario| !scenario.name.starts_with('_'))
             {
@@ -204,12 +206,23 @@ fn obey(arguments: &Arguments) -> Result<i32> {
             // Choices before the first name were read already; read all of them in one place.
             let again = std::env::args();
             let scenarios = Scenarios::parse_from(again);
-            let chosen = scenario::chosen(&scenarios.names)?;
+            let compares = differential::is_wanted(&scenarios.names);
+            let others: Vec<String> = scenarios
+                .names
+                .iter()
+                .filter(|name| *name != differential::NAME)
+                .cloned()
+                .collect();
+            let chosen = scenario::chosen(&others)?;
             programs::check(&scenarios.choices.agents)?;
             image::require_root()?;
             let _lock = place.lock()?;
             let settings = settings(&scenarios.choices, Topology::Machines)?;
-            let rows = runner::run(&place, &settings, &chosen, &mut tell)?;
+            let mut rows = Vec::new();
+            if compares {
+                rows.push(differential::row(&place, &settings, &mut tell));
+            }
+            rows.extend(runner::run(&place, &settings, &chosen, &mut tell)?);
             print!("\n{}", report::table(&rows));
             tell(&format!(
                 "{:.0} s in all; recordings in {}",

@@ -76,7 +76,7 @@ pub(crate) fn chosen(names: &[String]) -> Result<Vec<Scenario>> {
         if !all().iter().any(|scenario| wanted(scenario, name)) {
             let known: Vec<String> = all().iter().map(full_name).collect();
             return Err(Failure::Refused(format!(
-                "No scenario {name:?}; there are all, containers, machines, {}",
+                "No scenario {name:?}; there are all, containers, machines, differential, {}",
                 known.join(", ")
             )));
         }

@@ -250,7 +250,16 @@ impl Case {
             With::Owner => Options { only_if_owner: true, ..Options::default() },
         };
         let is_refused = self.refused;
-        Asked { mode, resource: "r0".into(), me, peer, is_refused, mask, options }
+        Asked {
+            mode,
+            resource: "r0".into(),
+            me,
+            peer,
+            is_refused,
+            mask,
+            late: Late::Nothing,
+            options,
+        }
     }
 
     pub(super) fn seen(&self) -> Seen {

@@ -146,3 +146,18 @@ fn a_peer_that_the_rule_allows_in_another_spelling_is_not_freed_twice() {
     let kept = unfence(&case.asked(Mode::Unfence), &seen, &Progress::default());
     assert_eq!(done(kept).reason, Reason::Kept(Kept::Nobody));
 }
+
+/// node3 may be about to be Primary without node2, having found the rule that bans it, which is no change of the CIB.
+#[test]
+fn a_secondary_frees_nobody_while_another_one_is_allowed() {
+    let third = Some((Link::Good, Fate::Answers));
+    let case = Case { third, link: Link::Good, is: Is::Secondary, ban: Ban::MeAndThird, ..LOST };
+    let case = Case { fate: Fate::Answers, call: Call::NineAll, ..case };
+    assert_eq!(done(case.unfence()).reason, Reason::Kept(Kept::AnotherMayWrite));
+    let out_of_reach = Case { third: Some((Link::Gone, Fate::Answers)), ..case };
+    assert_eq!(done(out_of_reach.unfence()).reason, Reason::Kept(Kept::Nobody));
+    let alone = Case { ban: Ban::Me, ..case }.unfence();
+    assert!(matches!(alone, Next::Do(Step::Remove { .. })), "{alone:?}");
+    let writer = Case { is: Is::Primary, ..case }.unfence();
+    assert!(matches!(writer, Next::Do(Step::Remove { .. })), "{writer:?}");
+}

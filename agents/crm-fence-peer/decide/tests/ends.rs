@@ -50,6 +50,10 @@ fn play(case: &Case, mode: Mode, cib: Cib) -> (Answer, Duration) {
                             let rule = Some(Rule { allowed });
                             members.rule = if cib == Cib::Lies { None } else { rule };
                         }
+                        Step::Bump { version } => {
+                            progress.bumped = Some(version);
+                            members.version.epoch += u64::from(cib != Cib::Lies);
+                        }
                         Step::Remove { .. } => {
                             progress.has_removed = true;
                             if cib != Cib::Lies {

@@ -55,6 +55,11 @@ fn is_good(link: Link) -> bool {
     matches!(link, Link::Good | Link::GoodPrimary)
 }
 
+/// Whether it can be told which node of the cluster it is.
+pub(super) fn is_known(fate: Fate) -> bool {
+    !matches!(fate, Fate::Nameless | Fate::Missing)
+}
+
 impl Case {
     /// A diskless node has what it can read.
     fn reads(&self) -> bool {
@@ -148,19 +153,17 @@ impl Case {
         }
     }
 
-    /// Nobody else writes, or could be promoted, who could have lost a peer that node1 has not.
-    fn nobody_else_writes(&self) -> bool {
-        let node3 = self.third.map(|(link, _)| link);
-        let other = match self.link == Link::GoodPrimary {
-            true => node3.is_some(),
-            false => node3 == Some(Link::GoodPrimary),
-        };
-        self.is_writer() || (self.is_alone_allowed() && !other)
+    /// Whether node1 may speak for a peer beside which there is this other one: it writes itself, or the other one neither
+    /// does nor may be made to.
+    pub(super) fn speaks_beside(&self, other: Option<(Link, Fate)>, name: &str) -> bool {
+        let is_banned = self.ban.rule().is_some_and(|rule| rule.bans(name));
+        let is_out = |(link, fate)| link != Link::GoodPrimary && is_known(fate) && is_banned;
+        self.is_writer() || other.is_none_or(is_out)
     }
 
-    /// Whether the rule that is there lets nobody be promoted but one.
-    pub(super) fn is_alone_allowed(&self) -> bool {
-        self.ban.rule().is_some_and(|rule| rule.allowed.len() == 1)
+    pub(super) fn speaks_for_all(&self) -> bool {
+        let beside_node3 = self.third.map(|_| (self.link, self.fate));
+        self.speaks_beside(self.third, "node3") && self.speaks_beside(beside_node3, "node2")
     }
 
     pub(super) fn bans_me(&self) -> bool {
@@ -232,7 +235,7 @@ pub(super) fn due(case: &Case) -> (&'static str, Due) {
         && !case.bans_me()
         && good_data
         && case.all_good()
-        && case.nobody_else_writes();
+        && case.speaks_for_all();
     rule!(case.is_back() && removes && changes => Due::Remove);
     rule!(case.is_back() && removes => NO_CHANGE);
     rule!(case.is_back() => Due::Exit(1));

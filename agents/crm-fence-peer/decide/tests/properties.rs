@@ -26,6 +26,7 @@ pub(super) fn fence_holds(case: &Case, next: &Next) {
             assert!(!pause.is_zero() && case.at < 90, "waits for nothing: {case:#?}\n{next:#?}");
         }
         Next::Ask(Question::Policy) => assert!(case.policy.is_none(), "{case:#?}"),
+        Next::Do(Step::Bump { .. }) => panic!("nothing is late: {case:#?}"),
         Next::Ask(Question::Controllers(ids)) => assert!(!ids.is_empty(), "{case:#?}"),
     }
 }

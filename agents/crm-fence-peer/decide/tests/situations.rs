@@ -253,3 +253,25 @@ fn a_secondary_frees_nobody_while_another_may_be_promoted() {
     let primary = Case { is: Is::Primary, ..case };
     assert!(matches!(primary.unfence(), Next::Do(Step::Write { .. })), "a Primary can say it");
 }
+
+/// A removal that another call sent, and nobody answered, does not change the CIB's version when it is only waited for.
+#[test]
+fn a_rule_that_was_only_found_is_not_relied_on_while_a_change_of_it_is_on_its_way() {
+    let case = Case { fate: Fate::Answers, ban: Ban::Me, ..LOST };
+    let (mut asked, mut seen, mut progress) =
+        (case.asked(Mode::Fence), case.seen(), Progress::default());
+    for late in [Late::Anything, Late::ChangeOf(VERSION)] {
+        asked.late = late;
+        let next = fence(&asked, &seen, &progress);
+        assert_eq!(next, Next::Do(Step::Bump { version: VERSION }), "{late:?}");
+    }
+    asked.late = Late::ChangeOf(Version { epoch: VERSION.epoch + 1, ..VERSION });
+    assert!(matches!(fence(&asked, &seen, &progress), Next::Done(_)), "it can take place no more");
+    asked.late = Late::Anything;
+    progress.bumped = Some(VERSION);
+    assert!(matches!(fence(&asked, &seen, &progress), Next::Do(_)), "the version is the same yet");
+    let Cluster::Known(members) = &mut seen.cluster else { panic!() };
+    members.version.epoch += 1;
+    let Next::Done(answer) = fence(&asked, &seen, &progress) else { panic!("no answer") };
+    assert_eq!(answer.code, Code::PeerBanned);
+}

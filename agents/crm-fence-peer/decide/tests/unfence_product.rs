@@ -1,6 +1,6 @@
 //! unfence-peer over the product of facts, compared with its rules, stated a second time; each rule is reached.
 
-use super::*;
+use super::{fence_rules::is_known, *};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Due {
@@ -28,24 +28,22 @@ fn is_good(link: Link) -> bool {
 }
 
 /// Whom this node may free: good now, good when the kernel made the mask, known to the cluster; and no other node
-/// writes, or could be promoted, that could have lost them.
+/// writes, or could, that could have lost them.
 fn freed(case: &Case) -> BTreeSet<String> {
     let third = case.third.unwrap_or((Link::Gone, Fate::Missing));
-    let known = |fate| !matches!(fate, Fate::Nameless | Fate::Missing);
     let node2_in_mask = matches!(
         case.call,
         Call::NineAll | Call::NineWithoutMe | Call::NineWithoutMask | Call::Eight
     ) || case.call == Call::NineWhoever;
     let node3_in_mask = !matches!(case.call, Call::NineAlone | Call::NineWithoutMe);
-    let writes = case.is_writer();
     let node2 = is_good(case.link)
-        && known(case.fate)
+        && is_known(case.fate)
         && node2_in_mask
-        && (writes || (case.is_alone_allowed() && third.0 != Link::GoodPrimary));
+        && case.speaks_beside(case.third, "node3");
     let node3 = is_good(third.0)
-        && known(third.1)
+        && is_known(third.1)
         && node3_in_mask
-        && (writes || (case.is_alone_allowed() && case.link != Link::GoodPrimary));
+        && case.speaks_beside(Some((case.link, case.fate)), "node2");
     let banned = case.ban.rule();
     let freed = [node2.then_some("node2"), node3.then_some("node3")];
     let freed = freed.into_iter().flatten();
@@ -58,13 +56,10 @@ fn freed(case: &Case) -> BTreeSet<String> {
 fn due(case: &Case) -> (&'static str, Due) {
     let mut links = vec![case.link];
     links.extend(case.third.map(|(link, _)| link));
-    let primaries = links.iter().filter(|link| **link == Link::GoodPrimary).count();
     let with_data: Vec<Link> =
         links.iter().copied().filter(|link| *link != Link::ClientHere).collect();
     let all_good = !with_data.is_empty() && with_data.iter().all(|link| is_good(*link));
-    // A Primary that is the only other node has nobody to lose but this one.
-    let nobody_unseen = primaries == 0 || (primaries == 1 && links.len() == 1);
-    let mine_to_say = case.is_writer() || (case.is_alone_allowed() && nobody_unseen);
+    let mine_to_say = case.speaks_for_all();
     let can_change = case.can_change(90);
     let widens = !freed(case).is_empty();
     if case.ban == Ban::No {
@@ -120,6 +115,7 @@ fn holds(case: &Case, next: &Next) {
             return;
         }
         Next::Wait { .. } => return,
+        Next::Do(Step::Bump { .. }) => panic!("unfence-peer relies on nothing: {case:#?}"),
         Next::Ask(_) => panic!("unfence-peer asks: {case:#?}"),
     };
     assert!(case.quorum && !case.bans_me() && case.is_up_to_date(), "{case:#?}");

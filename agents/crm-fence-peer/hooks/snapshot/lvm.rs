@@ -108,6 +108,19 @@ pub(super) fn ask_origin(lvs: Call, snapshot: &str) -> Call {
     lvs.args(["--config", NO_DRBD, "--noheadings", "-o", "origin", snapshot])
 }
 
+/// The same, and how the snapshot is.
+pub(super) fn ask_state(lvs: Call, snapshot: &str) -> Call {
+    lvs.args(["--config", NO_DRBD, "--noheadings", "-o", "origin,lv_attr", snapshot])
+}
+
+/// Whether lvs said to that that it is a snapshot of this volume, active, and has not run out of room.
+pub(super) fn is_good(said: &str, origin: &Origin) -> bool {
+    let words: Vec<&str> = said.split_whitespace().collect();
+    let [of, attributes] = words[..] else { return false };
+    let letter = |place: usize| attributes.as_bytes().get(place).copied();
+    of == origin.logical_volume && letter(0) == Some(b's') && letter(4) == Some(b'a')
+}
+
 /// How it is removed, without a question.
 pub(super) fn remove(lvremove: Call, snapshot: &str) -> Call {
     lvremove.args(["--config", NO_DRBD, "-f", snapshot])
@@ -164,6 +177,22 @@ mod tests {
         ] {
             let made = snapshot(&choice, &web(), out_of_sync, false);
             assert!(matches!(made, Err(Trouble::Unsuitable(_))), "{choice:?}");
+        }
+    }
+
+    #[test]
+    fn a_snapshot_without_room_or_of_another_volume_is_not_good() {
+        for (said, is) in [
+            ("  web swi-a-s---\n", true),
+            ("  web swi-I-s---\n", false),
+            ("  web Swi-a-s---\n", false),
+            ("  web swi---s---\n", false),
+            ("  web2 swi-a-s---\n", false),
+            ("  -wi-a-----\n", false),
+            ("  web swi\n", false),
+            ("", false),
+        ] {
+            assert_eq!(is_good(said, &web()), is, "{said}");
         }
     }
 

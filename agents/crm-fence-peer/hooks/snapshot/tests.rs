@@ -278,3 +278,19 @@ fn a_kernel_that_hangs_holds_up_no_resync() {
     assert_eq!((ran.code, stage.tools.calls_of("lvcreate").len()), (0, 0), "{}", ran.log);
     assert!(ran.took < Duration::from_secs(60), "{:?}", ran.took);
 }
+
+#[test]
+fn what_was_kept_before_a_resync_that_broke_off_stays_and_is_success() {
+    for (said, kept) in [("web swi-a-s---\n", true), ("web swi-I-s---\n", false), ("", false)] {
+        for (disk, is_asked) in [(Disk::Inconsistent, true), (Disk::Outdated, false)] {
+            let stage = stage().seeing(Ok(seen(resource(disk.clone(), Some(4096)))));
+            stage.tools.answer("lvs", "origin,lv_attr", Answer::prints(said));
+            stage.tools.answer("lvcreate", "", Answer::fails(5, "already exists\n"));
+            let ran = stage.run(MAKE, "-n", &ENVIRONMENT);
+            let kept = kept && is_asked;
+            assert_eq!(ran.code, u8::from(!kept), "{said:?} {disk}: {}", ran.log);
+            assert_eq!(stage.tools.calls_of("lvcreate").is_empty(), kept, "{said:?} {disk}");
+            assert_eq!(ran.log.contains("INFO: Kept the snapshot vg0/web-before-resync"), kept);
+        }
+    }
+}

@@ -2,9 +2,10 @@
 //! Pacemaker's tools and a log, in namespaces of their own. Invariant: where that cannot be had, the test says "skipped"
 //! and why; this machine's DRBD and cluster are never asked, and it is never rebooted.
 #![allow(clippy::disallowed_methods, clippy::unwrap_used, reason = "test support")]
-#![allow(dead_code, reason = "each test uses a part of it")]
+#![allow(dead_code, unused_imports, reason = "each test uses a part of it")]
 
 pub(crate) mod cib;
+mod words;
 
 use std::{
     os::unix::net::UnixDatagram,
@@ -20,6 +21,8 @@ use duet_drbd::{
 };
 use duet_fake_tools::{Answer, FakeCluster, FakeKernel, FakeTools};
 use tempfile::TempDir;
+
+pub(crate) use self::words::{but, fence, is_there, only, told, while_it_waits};
 
 pub(crate) const V8: Version = Version { major: 8, minor: 4, patch: 11 };
 pub(crate) const V9: Version = Version { major: 9, minor: 2, patch: 16 };
@@ -387,20 +390,4 @@ impl Node {
         files.sort();
         files
     }
-}
-
-/// The same environment with one variable changed, or removed.
-pub(crate) fn but(
-    mut environment: Vec<(String, String)>,
-    name: &str,
-    value: Option<&str>,
-) -> Vec<(String, String)> {
-    environment.retain(|(known, _)| known != name);
-    environment.extend(value.map(|value| (name.to_owned(), value.to_owned())));
-    environment
-}
-
-/// Whether a file is there.
-pub(crate) fn is_there(path: &Path) -> bool {
-    std::fs::symlink_metadata(path).is_ok()
 }

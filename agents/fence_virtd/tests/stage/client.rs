@@ -151,10 +151,16 @@ impl Awaiting {
     }
 }
 
-/// Asks over multicast, with one datagram.
+/// Asks over multicast, again every second: datagrams get lost where many are sent.
 pub(crate) fn multicast(operation: Operation, domain: &str) -> Option<Answer> {
     let awaiting = Awaiting::at(2);
-    cast(&signed(&request(operation, domain, Some(awaiting.address)), Algorithm::Sha256));
-    let mut stream = awaiting.called(PATIENCE)?;
-    converse(&mut stream, Algorithm::Sha256)
+    let asked = request(operation, domain, Some(awaiting.address));
+    let began = Instant::now();
+    while began.elapsed() < PATIENCE {
+        cast(&signed(&asked, Algorithm::Sha256));
+        if let Some(mut stream) = awaiting.called(Duration::from_secs(1)) {
+            return converse(&mut stream, Algorithm::Sha256);
+        }
+    }
+    None
 }
