@@ -150,7 +150,8 @@ fn answer(mode: Mode, options: &Options, common: &Common) -> u8 {
     let acts = options.purpose == Purpose::Act;
     // Late enough for whoever is before us, and early enough to do something afterwards.
     let latest = Deadline::at(options.decision.timeout.max(options.decision.dc_timeout));
-    let (_lock, notes) = match acts.then(|| lock::take(&options.lock, &call.resource, latest)) {
+    let (_lock, notes) = match acts.then(|| lock::take(&options.lock, mode, &call.resource, latest))
+    {
         None | Some(Locked::Unwanted) => (None, Notes::nowhere()),
         Some(Locked::Yes(lock, notes)) => (Some(lock), notes),
         Some(Locked::Refused(why)) => return refused(why),

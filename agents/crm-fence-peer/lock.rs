@@ -5,6 +5,7 @@
 use duet_host::{Lock, clock};
 use duet_ocf::{Deadline, chain};
 
+use crate::decide::Mode;
 use crate::late::Notes;
 use crate::options::{LockFile, LockOptions};
 
@@ -21,12 +22,12 @@ pub(crate) enum Locked {
     Without(String),
 }
 
-/// Takes the lock, waiting no longer than told, and never until `latest`.
-pub(crate) fn take(options: &LockOptions, resource: &str, latest: Deadline) -> Locked {
-    let name = match &options.file {
-        LockFile::None => return Locked::Unwanted,
-        LockFile::Named(name) => name.clone(),
-        LockFile::OfResource => format!("fence.{resource}"),
+/// Takes the lock, waiting no longer than told, and never until `latest`. Whoever frees a node takes it even where none is wanted.
+pub(crate) fn take(options: &LockOptions, mode: Mode, resource: &str, latest: Deadline) -> Locked {
+    let name = match (&options.file, mode) {
+        (LockFile::None, Mode::Fence) => return Locked::Unwanted,
+        (LockFile::None, Mode::Unfence) | (LockFile::OfResource, _) => format!("fence.{resource}"),
+        (LockFile::Named(name), _) => name.clone(),
     };
     let deadline = latest.when().min(options.timeout);
     let why = match Lock::take_in(&options.directory, &name, Deadline::at(deadline)) {

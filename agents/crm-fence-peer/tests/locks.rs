@@ -149,3 +149,45 @@ fn two_calls_at_once_on_a_node_write_once() {
     assert_eq!(stage.allowed(), Some(vec!["node1".into()]));
     assert_eq!(stage.cluster.state().pacemaker.patches, 1);
 }
+
+#[test]
+fn without_the_lock_a_rule_that_is_found_has_to_be_seen_in_a_newer_version() {
+    let Some(stage) = Stage::new(V9, TWO) else { return };
+    stage.cut();
+    let node = &stage.nodes[0];
+    let locks = directory(node);
+    assert_eq!(fence(node, &[]).code, 4);
+    let placed = stage.epoch();
+    assert_eq!(fence(node, &[]).code, 4);
+    assert_eq!(stage.epoch(), placed, "with the lock, nothing is written");
+    assert_eq!(fence(node, &["--lock-file=NONE"]).code, 4);
+    let bumped = stage.epoch();
+    assert_ne!(bumped, placed);
+    // An unfence-peer of before got no answer, and its change to this version may arrive yet.
+    let cib = stage.cluster.cib();
+    let version = ["admin_epoch", "epoch", "num_updates"].map(|name| cib.get(name).unwrap());
+    std::fs::write(locks.join("fence.r0.change"), version.join(" ")).unwrap();
+    assert_eq!(fence(node, &[]).code, 4);
+    assert_ne!(stage.epoch(), bumped);
+}
+
+#[test]
+fn without_the_lock_nobody_is_freed() {
+    let Some(stage) = Stage::new(V9, TWO) else { return };
+    let node = &stage.nodes[0];
+    stage.rule(&["node1"]);
+    let environment = node.environment(1, 0x3, "Connected");
+    let unfence = |words: &[&str]| {
+        let locks = format!("--lock-dir={}", node.at("locks").display());
+        node.run("crm-unfence-peer", &[&[locks.as_str()], words].concat(), &environment)
+    };
+    std::fs::write(node.at("locks"), "in the way").unwrap();
+    for words in [&["--lock-file=NONE"][..], &[]] {
+        let ran = unfence(words);
+        assert_eq!((ran.code, stage.allowed()), (1, Some(vec!["node1".into()])), "{ran:?}");
+    }
+    std::fs::remove_file(node.at("locks")).unwrap();
+    let ran = unfence(&["--lock-file=NONE"]);
+    assert_eq!((ran.code, stage.allowed()), (0, None), "{ran:?}");
+    assert!(!is_there(&node.at("locks").join("fence.r0.change")), "it was answered");
+}

@@ -152,7 +152,8 @@ impl Worker<'_> {
             Whose::Ours => "ours",
         };
         // Waiting is not what is compared: who is not confirmed at once, is not confirmed at the timeout.
-        let mut words = vec!["--timeout", "0", "--lock-file", "NONE"];
+        let locks = format!("{CASE}/locks");
+        let mut words = vec!["--timeout", "0", "--lock-dir", &locks];
         words.extend(input.only_if_owner.then_some("--unfence-only-if-owner-match"));
         let output = Command::new("timeout")
             .args(["-k", "2", "120", "unshare", "--mount", "--uts", "--propagation", "private"])
