@@ -107,7 +107,7 @@ fn instructions(
         &pattern,
     ];
     match command.callgrind {
-        Callgrind::Never => return Err("not asked for".to_owned()),
+        Callgrind::Never => return Err(Instructions::NOT_ASKED.to_owned()),
         Callgrind::Alone => {}
         Callgrind::Tree => words.extend(["--trace-children=yes", "--dump-before=*fork*"]),
     }

@@ -1,9 +1,11 @@
 //! A kernel with DRBD in place of the real one, for nodes that have no module: `r0` is Primary and `r1` Secondary, each
-//! connected, with UpToDate disks on both sides. It serves until it is killed.
+//! connected, with UpToDate disks on both sides. Or `r0` has lost its peer, and is frozen until a handler has answered. It
+//! serves until it is killed.
 
 use duet_bench::{Error, Result};
 use duet_drbd::{
-    Connection, Disk, Peer, PeerVolume, Replication, Resource, Role, Version, View, Volume,
+    Connection, Disk, Peer, PeerVolume, Replication, Resource, Role, Suspended, Version, View,
+    Volume,
 };
 use duet_fake_tools::FakeKernel;
 use std::collections::BTreeMap;
@@ -40,9 +42,12 @@ pub(crate) fn environment(kernel: &FakeKernel) -> BTreeMap<String, String> {
     texts.into()
 }
 
-/// Serves, after it has written its environment to `path` as JSON.
-pub(crate) fn serve(path: &Path) -> Result<()> {
+/// Serves, after it has written its environment to `path` as JSON; with `is_cut`, `r0` has lost its peer.
+pub(crate) fn serve(path: &Path, is_cut: bool) -> Result<()> {
     let kernel = start()?;
+    if is_cut {
+        kernel.change(cut);
+    }
     let environment = environment(&kernel);
     let text = serde_json::to_string(&environment)?;
     // Whoever waits for the file finds it whole.
@@ -52,6 +57,19 @@ pub(crate) fn serve(path: &Path) -> Result<()> {
     std::fs::rename(&beginning, path).map_err(write)?;
     loop {
         std::thread::park();
+    }
+}
+
+/// What a Primary that has `fencing resource-and-stonith` makes of the loss of its only peer.
+fn cut(view: &mut View) {
+    let Some(resource) = view.resources.get_mut("r0") else { return };
+    resource.suspended = Suspended { fencing: true, ..Suspended::default() };
+    for peer in resource.peers.values_mut() {
+        peer.name = Some("node2".to_owned());
+        (peer.connection, peer.role) = (Connection::Connecting, Role::Unknown);
+        for volume in peer.volumes.values_mut() {
+            (volume.replication, volume.disk) = (Replication::Off, Disk::DUnknown);
+        }
     }
 }
 

@@ -53,7 +53,7 @@ pub enum Error {
     Plan(#[from] serde_json::Error),
     /// The measuring program was called with other words than it knows.
     #[error(
-        "Usage: duet-bench rounds|count|together PLAN, duet-bench watch PLAN, duet-bench memory COMMAND..., duet-bench kernel FILE, or duet-bench write DEVICE OFFSET LOG"
+        "Usage: duet-bench rounds|count|together PLAN, duet-bench watch PLAN, duet-bench memory COMMAND..., duet-bench kernel|kernel-cut FILE, or duet-bench write DEVICE OFFSET LOG"
     )]
     Words,
 }

@@ -40,7 +40,8 @@ fn obey(words: &[String]) -> Result<()> {
             print(&count::count(&read::<Plan>(plan)?, &own)?)
         }
         [word, plan] if word == "watch" => print(&watch::watch(&read(plan)?)?),
-        [word, path] if word == "kernel" => kernel::serve(path.as_ref()),
+        [word, path] if word == "kernel" => kernel::serve(path.as_ref(), false),
+        [word, path] if word == "kernel-cut" => kernel::serve(path.as_ref(), true),
         [word, device, offset, log] if word == "write" => {
             write::write(device, offset.parse().map_err(|_| Error::Words)?, log)
         }

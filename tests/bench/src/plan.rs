@@ -84,6 +84,11 @@ pub enum Instructions {
     Skipped(String),
 }
 
+impl Instructions {
+    /// The reason of [`Callgrind::Never`].
+    pub const NOT_ASKED: &'static str = "not asked for";
+}
+
 impl Default for Instructions {
     fn default() -> Self {
         Self::Skipped("nobody counted".to_owned())

@@ -1,10 +1,12 @@
 //! `lab bench`: what our agents cost beside the stock ones, measured in a node of a running cluster,
-//! against its libvirtd and its live CIB, in the environment that Pacemaker gives. Both kinds run in
-//! the same shuffled rounds, so only figures of one run are ever compared with each other.
+//! against its libvirtd and its live CIB, in the environment that Pacemaker gives; the fencing handlers on the host side of a
+//! lab without one. Both kinds run in the same shuffled rounds, so only figures of one run are ever compared with each other.
 
 pub(crate) mod agents;
 pub(crate) mod drbd;
 mod gates;
+mod handlers;
+mod on_host;
 mod table;
 
 use crate::cluster::Cluster;
@@ -18,8 +20,9 @@ use duet_bench::{Command, Counts, Plan, Timing};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::fs;
+use std::path::Path;
 use std::time::Duration;
-use table::{Frozen, Machine, Results};
+use table::{Frozen, Results};
 
 /// Where the measuring program and its plans are in the node.
 pub(crate) const PROGRAM: &str = "/root/duet-bench";
@@ -30,19 +33,44 @@ const AT_ONCE_ROUNDS: usize = 3;
 const FROZEN_ROUNDS: usize = 3;
 const WATCHED_ROUNDS: usize = 10;
 
-/// Measures, prints the table, keeps it; whether every gate holds comes back.
+/// What can be measured by itself; a gate counts where its part was asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Part {
+    /// The resource agents, in a node.
+    Agents,
+    /// DRBD's fencing handlers.
+    Handlers,
+}
+
+/// Measures, prints the table, keeps it; whether every gate holds comes back. `settings` are those of a cluster, for which
+/// all its programs are built.
 pub(crate) fn run(
     place: &Place,
-    settings: &Settings,
+    suite: &str,
+    settings: impl FnOnce() -> Result<Settings>,
     rounds: usize,
+    parts: &[Part],
     tell: &mut dyn FnMut(&str),
 ) -> Result<bool> {
-    let settings = Settings { topology: Topology::Containers, ..settings.clone() };
-    let program = program()?;
-    let cluster = runner::cluster(place, &settings, tell)?;
-    let measured = measure(&cluster, &program, rounds, tell);
-    cluster.down()?;
-    let results = measured?;
+    let mut results = Results::of_nothing(parts, rounds);
+    if parts.contains(&Part::Agents) {
+        let settings = Settings { topology: Topology::Containers, ..settings()? };
+        results.programs = settings.programs.line();
+        let program = program()?;
+        let cluster = runner::cluster(place, &settings, tell)?;
+        let measured = measure(&cluster, &program, &mut results, tell);
+        cluster.down()?;
+        measured?;
+    }
+    if parts.contains(&Part::Handlers) {
+        let program = programs::build(&["duet-bench"])?;
+        let host = on_host::Host::start(place, suite, &program.join("duet-bench"), tell)?;
+        let measured = on_host(&host, &program, &mut results, tell);
+        host.stop()?;
+        measured?;
+    }
+    results.machine.load_after = load();
     let text = table::text(&results);
     print!("\n{text}");
     let dir = place.file("reports").join("bench");
@@ -68,15 +96,15 @@ pub(crate) fn program() -> Result<Vec<u8>> {
 fn measure(
     cluster: &Cluster,
     program: &[u8],
-    rounds: usize,
+    results: &mut Results,
     tell: &mut dyn FnMut(&str),
-) -> Result<Results> {
+) -> Result<()> {
+    let rounds = results.rounds;
     let active = cluster.steady()?;
     let node = cluster.lab.node(&active)?;
     node.put_program(PROGRAM, program)?;
     node.put(BENCH_GUEST_FILE, BENCH_GUEST)?;
     let environment = Environment::of(node)?;
-    let load_before = load();
     let every = agents::questions(&environment);
     let groups = |commands: &[Command]| commands.iter().cloned().map(|one| vec![one]).collect();
     let mut plan = Plan { rounds, warm_up: 2, groups: groups(&every), at_once: 0 };
@@ -91,7 +119,7 @@ fn measure(
         groups: groups(&agents::asked_at_once(&every)),
         at_once: AT_ONCE,
     };
-    let together = in_node(node, "together", &plan, Duration::from_secs(600))?;
+    let together: Vec<_> = in_node(node, "together", &plan, Duration::from_secs(600))?;
     tell(&format!("{active}: start and stop of a second guest, {START_STOP_ROUNDS} rounds"));
     plan = Plan {
         rounds: START_STOP_ROUNDS,
@@ -115,24 +143,34 @@ fn measure(
     // The figures mean nothing if the cluster did not live through them.
     cluster.steady()?;
     scenario::intact(cluster)?;
-    Ok(Results {
-        machine: Machine {
-            processors: std::thread::available_parallelism().map_or(0, usize::from),
-            kernel: node.sh("uname -r", "asking for the kernel's version")?.trim().to_owned(),
-            load_before,
-            load_after: load(),
-        },
-        programs: cluster.programs.line(),
-        node: active,
-        rounds,
-        at_once: AT_ONCE,
-        timings,
-        counts,
-        together,
-        frozen,
-        decoding,
-        watched,
-    })
+    results.node = active;
+    results.at_once = AT_ONCE;
+    results.timings.extend(timings);
+    results.counts.extend(counts);
+    results.together.extend(together);
+    results.frozen = frozen;
+    results.decoding = decoding;
+    results.watched = watched;
+    Ok(())
+}
+
+/// What needs no cluster. `built` is where the measuring programs are.
+fn on_host(
+    host: &on_host::Host,
+    built: &Path,
+    results: &mut Results,
+    tell: &mut dyn FnMut(&str),
+) -> Result<()> {
+    let rounds = results.rounds;
+    tell(&format!("host side: {rounds} shuffled rounds of the fencing handlers"));
+    let stage = handlers::Stage::prepare(host, &built.join("duet-bench-stub"))?;
+    let mut groups = stage.groups();
+    groups.push(vec![on_host::floor()]);
+    let plan = Plan { rounds, warm_up: 2, groups, at_once: 0 };
+    let within = Duration::from_secs(900);
+    results.timings.extend(host.measure::<Vec<_>>("rounds", &plan, within)?);
+    results.counts.extend(host.measure::<Vec<_>>("count", &plan, within)?);
+    Ok(())
 }
 
 /// Monitor and stop of ours while libvirtd is stopped; the cluster's own monitors go on meanwhile.

@@ -84,6 +84,9 @@ enum Word {
         /// Shuffled rounds of the questions.
         #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u16).range(3..=1000))]
         rounds: u16,
+        /// Only these parts [default: all].
+        #[arg(long, value_enum, value_delimiter = ',')]
+        parts: Vec<bench::Part>,
     },
     /// Run the stock stack's failures and compare each phase with the recorded figures.
     Yardstick {
@@ -145,10 +148,15 @@ fn obey(arguments: &Arguments) -> Result<i32> {
             let keep = std::env::var("KEEP").is_ok_and(|value| !value.is_empty() && value != "0");
             demo::run(&place, &settings, keep, &mut tell).map(|()| 0)
         }
-        Word::Bench { rounds } => {
+        Word::Bench { rounds, parts } => {
+            let all = <bench::Part as clap::ValueEnum>::value_variants();
+            let parts = if parts.is_empty() { all } else { parts };
             let _lock = place.lock()?;
-            let settings = settings(&arguments.choices, Topology::Containers)?;
-            let holds = bench::run(&place, &settings, usize::from(*rounds), &mut tell)?;
+            image::require_root()?;
+            let choices = &arguments.choices;
+            let settings = || settings(choices, Topology::Containers);
+            let rounds = usize::from(*rounds);
+            let holds = bench::run(&place, &choices.suite, settings, rounds, parts, &mut tell)?;
             Ok(i32::from(!holds))
         }
         Word::Yardstick { rounds } => {

@@ -4,8 +4,8 @@
 use super::agents::{
     FLOOR, FROZEN_MONITOR, FROZEN_STOP, FROZEN_STOP_TIMEOUT, MONITOR, PLAIN_MONITOR, Whose, label,
 };
-use super::drbd;
 use super::table::{AtOnce, Results, Row};
+use super::{Part, drbd, handlers, on_host};
 use duet_bench::Timing;
 use serde::Serialize;
 use std::time::Duration;
@@ -39,6 +39,10 @@ const WATCHER_DELAY: f64 = 150.0;
 const WATCHER_KIB: u64 = 6144;
 /// In ms, how long it takes to read what the kernel says of 400 volumes.
 const DECODING: f64 = 5.0;
+/// In ms, from the call of a fencing handler to its answer, where every tool is a stub.
+const HANDLER_WALL: f64 = 15.0;
+/// The most processes that it starts, with the one that writes its record.
+const HANDLER_CHILDREN: [(&str, u64); 2] = [(handlers::FENCE, 6), (handlers::UNFENCE, 2)];
 /// How soon a monitor answers while libvirtd does not.
 const FROZEN_MONITOR_WALL: Duration = Duration::from_secs(2);
 
@@ -54,8 +58,22 @@ fn slowness_of(results: &Results) -> f64 {
     Row::of(results, FLOOR).map_or(1.0, |floor| slowness(floor.cpu_ms))
 }
 
-/// Every gate of the bench.
+/// Every gate of the parts that were asked for.
 pub(super) fn gates(results: &Results) -> Vec<Gate> {
+    let mut gates = Vec::new();
+    if results.has(Part::Agents) {
+        gates.extend(agents(results));
+        gates.extend(drbd(results));
+    }
+    if results.has(Part::Handlers) {
+        gates.extend(handlers(results));
+    }
+    gates.push(every_command_succeeded(results));
+    gates
+}
+
+/// Those of VirtualDomain.
+fn agents(results: &Results) -> Vec<Gate> {
     let mut gates = Vec::new();
     for (name, gain) in MONITOR_GAIN {
         gates.push(cpu(results, name, MONITOR_CPU));
@@ -86,8 +104,28 @@ pub(super) fn gates(results: &Results) -> Vec<Gate> {
         "stop, libvirtd frozen: the guest is gone",
         Some((results.frozen.guest_is_gone.to_string(), results.frozen.guest_is_gone)),
     ));
-    gates.extend(drbd(results));
-    gates.push(every_command_succeeded(results));
+    gates
+}
+
+/// Those of the fencing handlers.
+fn handlers(results: &Results) -> Vec<Gate> {
+    let mut gates = Vec::new();
+    for (row, most) in HANDLER_CHILDREN {
+        let ours = Row::of(results, &label(row, Whose::Ours));
+        let floor = Row::of(results, on_host::FLOOR);
+        let children = ours.as_ref().map(|row| row.children);
+        gates.push(gate(
+            &format!("{row}: time, median"),
+            ours.zip(floor).map(|(ours, floor)| {
+                let limit = HANDLER_WALL * slowness(floor.cpu_ms);
+                (format!("{:.2} ms, limit {limit:.2} ms", ours.wall_ms), ours.wall_ms <= limit)
+            }),
+        ));
+        gates.push(gate(
+            &format!("{row}: child processes"),
+            children.map(|number| (format!("{number}, at most {most}"), number <= most)),
+        ));
+    }
     gates
 }
 
@@ -181,6 +219,14 @@ fn frozen(results: &Results, row: &str, limit: Duration) -> Gate {
     gate(&format!("{row}: time"), seen)
 }
 
+/// How a measured command ends when all is well.
+fn expected(name: &str) -> i32 {
+    match handlers::expected(name) {
+        0 => drbd::expected(name),
+        other => other,
+    }
+}
+
 fn every_command_succeeded(results: &Results) -> Gate {
     let status = |timing: &Timing| (timing.name.clone(), timing.statuses.clone());
     let together = results.together.iter();
@@ -190,7 +236,7 @@ fn every_command_succeeded(results: &Results) -> Gate {
         .chain(&results.frozen.timings)
         .map(status)
         .chain(together.map(|together| (together.name.clone(), together.statuses.clone())))
-        .filter(|(name, statuses)| !statuses.iter().eq([&drbd::expected(name)]))
+        .filter(|(name, statuses)| !statuses.iter().eq([&expected(name)]))
         .map(|(name, statuses)| format!("{name} ended with {statuses:?}"))
         .collect();
     Gate {

@@ -1,16 +1,17 @@
 //! The results as a table and as JSON. Nothing here measures: the same samples give the same table.
 
 use super::agents::{self, FLOOR, MONITOR, PLAIN_MONITOR, Whose, label};
-use super::drbd;
 use super::gates::{Gate, USUAL_FLOOR, gates, slowness};
+use super::{Part, drbd, handlers, on_host};
 use duet_bench::{Counts, Instructions, Timing, Together, Watched, median};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 /// Everything that was measured.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Default, Serialize)]
 pub(super) struct Results {
+    pub(super) parts: Vec<Part>,
     pub(super) machine: Machine,
     pub(super) programs: String,
     pub(super) node: String,
@@ -26,6 +27,28 @@ pub(super) struct Results {
     pub(super) watched: Watched,
 }
 
+impl Results {
+    /// Before anything is measured.
+    pub(super) fn of_nothing(parts: &[Part], rounds: usize) -> Self {
+        Self {
+            parts: parts.to_vec(),
+            machine: Machine {
+                processors: std::thread::available_parallelism().map_or(0, usize::from),
+                kernel: std::fs::read_to_string("/proc/sys/kernel/osrelease")
+                    .map_or_else(|_| "unknown".to_owned(), |text| text.trim().to_owned()),
+                load_before: super::load(),
+                load_after: String::new(),
+            },
+            rounds,
+            ..Self::default()
+        }
+    }
+
+    pub(super) fn has(&self, part: Part) -> bool {
+        self.parts.contains(&part)
+    }
+}
+
 /// What our agent does while libvirtd is stopped (SIGSTOP).
 #[derive(Debug, Clone, Default, Serialize)]
 pub(super) struct Frozen {
@@ -35,7 +58,7 @@ pub(super) struct Frozen {
 }
 
 /// Where it was measured, and what else that machine did.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Default, Serialize)]
 pub(super) struct Machine {
     pub(super) processors: usize,
     pub(super) kernel: String,
@@ -43,9 +66,9 @@ pub(super) struct Machine {
     pub(super) load_after: String,
 }
 
-/// Every row below the floor, in its order.
+/// Every row below the floors, in its order.
 pub(super) fn rows() -> impl Iterator<Item = &'static str> {
-    agents::ROWS.into_iter().chain(drbd::ROWS)
+    agents::ROWS.into_iter().chain(drbd::ROWS).chain(handlers::ROWS)
 }
 
 /// What is stored: the table's figures, the gates, and every sample.
@@ -59,7 +82,9 @@ pub(super) struct Report<'a> {
 
 impl<'a> Report<'a> {
     pub(super) fn of(results: &'a Results) -> Self {
-        let names = std::iter::once(FLOOR.to_owned())
+        let names = [FLOOR, on_host::FLOOR]
+            .map(str::to_owned)
+            .into_iter()
             .chain(rows().flat_map(|row| Whose::BOTH.map(|whose| label(row, whose))));
         Self {
             rows: names.filter_map(|name| Row::of(results, &name)).collect(),
@@ -74,7 +99,7 @@ impl<'a> Report<'a> {
 #[derive(Debug, Clone, Serialize)]
 pub(super) struct Row {
     name: String,
-    wall_ms: f64,
+    pub(super) wall_ms: f64,
     pub(super) cpu_ms: f64,
     pub(super) children: u64,
     execs: u64,
@@ -162,22 +187,29 @@ pub(super) fn text(results: &Results) -> String {
     let machine = &results.machine;
     let _ = writeln!(
         out,
-        "{} processors, Linux {}, load {} before and {} after; in {} where the cluster's guest runs\n\
-         ran in the cluster: {}\n\
+        "{} processors, Linux {}, load {} before and {} after{}\n\
          wall and CPU: medians of shuffled rounds ({} of questions, {} of start and stop); counts: once\n",
         machine.processors,
         machine.kernel,
         machine.load_before,
         machine.load_after,
-        results.node,
-        results.programs,
+        if results.has(Part::Agents) {
+            format!(
+                "; in {} where the cluster's guest runs\nran in the cluster: {}",
+                results.node, results.programs
+            )
+        } else {
+            String::new()
+        },
         results.rounds,
         results.timings.iter().map(|timing| timing.wall_ms.len()).min().unwrap_or(0),
     );
     let heads = ["wall ms", "CPU ms", "children", "execs", "syscalls", "M instr", "MB"];
     line(&mut out, "action", "agent", &heads.map(str::to_owned));
-    if let Some(row) = Row::of(results, FLOOR) {
-        line(&mut out, FLOOR, "", &row.columns());
+    for floor in [FLOOR, on_host::FLOOR] {
+        if let Some(row) = Row::of(results, floor) {
+            line(&mut out, floor, "", &row.columns());
+        }
     }
     for name in rows() {
         let rows = Whose::BOTH.map(|whose| Row::of(results, &label(name, whose)));
@@ -190,6 +222,21 @@ pub(super) fn text(results: &Results) -> String {
             line(&mut out, "", "ratio", &stock.ratios(ours));
         }
     }
+    if results.has(Part::Agents) {
+        out += &beside(results);
+    }
+    out += &notes(results);
+    out += "\ngates\n";
+    for gate in gates(results) {
+        let word = if gate.holds { "holds" } else { "FAILS" };
+        let _ = writeln!(out, "{word}  {}: {}", gate.name, gate.seen);
+    }
+    out
+}
+
+/// What is measured of the agents beside the rows.
+fn beside(results: &Results) -> String {
+    let mut out = String::new();
     let _ = writeln!(out, "\n{} at once", results.at_once);
     for together in results.together.iter().map(AtOnce::of) {
         let _ = writeln!(
@@ -225,32 +272,39 @@ pub(super) fn text(results: &Results) -> String {
     let name = "drbd-watch: change to score, median";
     let delay = median(&results.watched.delays_ms).unwrap_or(f64::NAN);
     let _ = writeln!(out, "{name:<34}{delay:>10.1}");
-    out += &notes(results);
-    out += "\ngates\n";
-    for gate in gates(results) {
-        let word = if gate.holds { "holds" } else { "FAILS" };
-        let _ = writeln!(out, "{word}  {}: {}", gate.name, gate.seen);
-    }
     out
 }
 
 fn notes(results: &Results) -> String {
     let mut out = String::from(
         "\nmonitor: each agent's defaults, with which both keep the guest's utilization in the CIB.\n\
-         start and stop: a second guest without a disk, no utilization, force_stop. drbd: the module and \
+         start and stop: a second guest without a disk, no utilization, force_stop. drbd monitor: the module and \
          drbd-utils\nare stubs that say the same to both, the attribute daemon is the cluster's. MB: largest \
          resident set\nof any process; what is smaller than the measuring program does not show.\n",
     );
+    if results.has(Part::Handlers) {
+        let stub = handlers::stub(&results.timings).unwrap_or(f64::NAN);
+        let _ = writeln!(
+            out,
+            "drbd fence-peer: the peer's controller answers, the rule is placed. drbd unfence-peer: there is no \
+             rule. Every tool\nof DRBD's and Pacemaker's is a stub, which alone takes {stub:.2} ms; ours calls five \
+             of them, or one. The disk that\nkeeps our record is memory."
+        );
+    }
     for row in &results.counts {
-        if let Instructions::Skipped(why) = &row.instructions {
+        if let Instructions::Skipped(why) = &row.instructions
+            && why != Instructions::NOT_ASKED
+        {
             let _ = writeln!(out, "instructions of {} skipped: {why}", row.name);
         }
     }
-    if let Some(floor) = Row::of(results, FLOOR).filter(|row| row.cpu_ms > USUAL_FLOOR) {
+    let floors = [FLOOR, on_host::FLOOR].into_iter().filter_map(|name| Row::of(results, name));
+    for floor in floors.filter(|row| row.cpu_ms > USUAL_FLOOR) {
         let _ = writeln!(
             out,
-            "{FLOOR} itself takes {:.2} ms of CPU here, more than {USUAL_FLOOR} ms: this machine is slow \
+            "{} itself takes {:.2} ms of CPU here, more than {USUAL_FLOOR} ms: this machine is slow \
              or busy,\nand limits in milliseconds grow in proportion, {:.2} times.",
+            floor.name,
             floor.cpu_ms,
             slowness(floor.cpu_ms)
         );

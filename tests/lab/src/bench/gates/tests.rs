@@ -3,7 +3,6 @@
 
 use super::*;
 use crate::bench::agents::ROWS;
-use crate::bench::drbd::expected;
 use crate::bench::table::{Frozen, Machine, text};
 use duet_bench::{Counts, Instructions, Together, Watched};
 
@@ -38,6 +37,14 @@ fn results(floor: f64, cpu: f64, children: u64) -> Results {
         counts.push(counted(label(row, Whose::Stock), 20));
         counts.push(counted(label(row, Whose::Ours), u64::from(row == drbd::CHANGED)));
     }
+    timings.push(timing(on_host::FLOOR.to_owned(), floor));
+    counts.push(counted(on_host::FLOOR.to_owned(), 0));
+    for (row, most) in HANDLER_CHILDREN {
+        timings.push(timing(label(row, Whose::Stock), STOCK));
+        timings.push(timing(label(row, Whose::Ours), 8.0));
+        counts.push(counted(label(row, Whose::Stock), 50));
+        counts.push(counted(label(row, Whose::Ours), most));
+    }
     let together = [MONITOR, PLAIN_MONITOR].into_iter().flat_map(|row| {
         [(Whose::Stock, 2000.0), (Whose::Ours, 90.0)].map(|(whose, wall)| Together {
             name: label(row, whose),
@@ -47,6 +54,7 @@ fn results(floor: f64, cpu: f64, children: u64) -> Results {
         })
     });
     Results {
+        parts: vec![Part::Agents, Part::Handlers],
         machine: Machine {
             processors: 2,
             kernel: "6.1".into(),
@@ -156,6 +164,40 @@ fn each_bound_of_drbd_is_kept_by_a_gate_of_its_own() {
         found.statuses = [0].into();
     });
     assert_eq!(wrong, "every measured command succeeded, every time");
+}
+
+#[test]
+fn each_bound_of_the_handlers_is_kept_by_a_gate_of_its_own() {
+    for (row, most) in HANDLER_CHILDREN {
+        let name = label(row, Whose::Ours);
+        let slow = spoilt(|results| {
+            let found = results.timings.iter_mut().find(|timing| timing.name == name).unwrap();
+            found.wall_ms = vec![15.1; 3];
+        });
+        assert_eq!(slow, format!("{row}: time, median"));
+        let many = spoilt(|results| {
+            let found = results.counts.iter_mut().find(|one| one.name == name).unwrap();
+            found.children = most + 1;
+        });
+        assert_eq!(many, format!("{row}: child processes"));
+    }
+    // An answer that was not given is no quick one.
+    let wrong = spoilt(|results| {
+        let name = label(handlers::FENCE, Whose::Ours);
+        let found = results.timings.iter_mut().find(|timing| timing.name == name).unwrap();
+        found.statuses = [1, 4].into();
+    });
+    assert_eq!(wrong, "every measured command succeeded, every time");
+    assert_eq!(expected(&format!("before {}", label(handlers::FENCE, Whose::Ours))), 0);
+}
+
+#[test]
+fn a_part_alone_has_its_own_gates() {
+    let mut some = results(0.9, 1.4, 0);
+    some.parts = vec![Part::Handlers];
+    some.counts.retain(|one| one.name.starts_with("drbd ") || one.name.starts_with("/bin"));
+    assert_eq!((gates(&some).len(), failing(&some)), (5, Vec::new()));
+    assert!(!text(&some).contains("at once"));
 }
 
 #[test]
