@@ -22,14 +22,26 @@ pub(crate) fn call(
     environment: impl IntoIterator<Item = (OsString, OsString)>,
 ) -> Result<Call, CallError> {
     let mut environment: BTreeMap<OsString, OsString> = environment.into_iter().collect();
+    let mut told = None;
     if let Some(resource) = &options.resource {
-        environment.insert("DRBD_RESOURCE".into(), resource.into());
+        told = environment.insert("DRBD_RESOURCE".into(), resource.into());
     }
     let event = match mode {
         Mode::Fence => Event::FencePeer,
         Mode::Unfence => Event::UnfencePeer,
     };
     let call = Call::read(event, environment)?;
+    // What is said of one resource would be taken for an answer about the other.
+    let told = told.map(|told| told.to_string_lossy().trim().to_owned());
+    if let Some(told) = told.filter(|told| !told.is_empty() && *told != call.resource) {
+        if options.purpose == Purpose::Act && is_of_kernel(&call) {
+            return Err(CallError::Unusable {
+                variable: "DRBD_RESOURCE".to_owned(),
+                value: told,
+                expected: "the resource that --resource names",
+            });
+        }
+    }
     if mode == Mode::Fence && !is_by_hand(options, &call) {
         let peer = call.peer()?;
         if call.generation == Generation::V9 && peer.node_id.is_none() {
@@ -42,9 +54,12 @@ pub(crate) fn call(
 /// Whether a person asks: for an explanation, or for a resource that only the options name, with nothing in the environment
 /// that the kernel sets. The exit code is not for the kernel then, and DRBD itself says what the kernel would.
 fn is_by_hand(options: &Options, call: &Call) -> bool {
-    let is_of_kernel =
-        call.peer.is_some() || call.up_to_date.is_some() || call.connection.is_some();
-    options.purpose != Purpose::Act || (options.resource.is_some() && !is_of_kernel)
+    options.purpose != Purpose::Act || (options.resource.is_some() && !is_of_kernel(call))
+}
+
+/// Whether something in the environment is of the kernel's own.
+fn is_of_kernel(call: &Call) -> bool {
+    call.peer.is_some() || call.up_to_date.is_some() || call.connection.is_some()
 }
 
 /// What is asked, once the first look has said what only DRBD knows.

@@ -97,13 +97,14 @@ impl Backend {
         self.uris.get(at).map_or("?", |uri| &uri.text)
     }
 
-    /// Asks one URI after the other for a domain of this name or UUID. The first that knows it has it.
+    /// Asks one URI after the other for a domain of this name or UUID. The first that knows it has it; of a name, only where all before it
+    /// have said that they do not: what is found behind one that could not be asked may be a namesake of the one that is meant.
     pub(crate) fn look(&self, asked: &str) -> Look {
         let uuid = canonical(asked);
         let mut silent: Vec<String> = Vec::new();
         let mut may_pass = true;
         for at in 0..self.uris.len() {
-            let found = self.with(at, None, |client| {
+            let found = self.with(at, |client| {
                 let reference = match uuid {
                     Some(uuid) => client.lookup_by_uuid(uuid)?,
                     None => client.lookup_by_name(asked)?,
@@ -112,6 +113,11 @@ impl Backend {
                 Ok((reference, state))
             });
             match found {
+                Ok((reference, _)) if uuid.is_none() && !silent.is_empty() => {
+                    let name = &reference.name;
+                    silent.push(format!("{} has a {name}, which may be another one", self.uri(at)));
+                    break;
+                }
                 Ok((reference, state)) => {
                     let known = Known { name: reference.name.clone(), uuid: reference.uuid };
                     return Look::Found(Found { known, state, reference, at });
@@ -132,7 +138,7 @@ impl Backend {
 
     /// Looks again for a domain that was found, and for no other of its name.
     pub(crate) fn look_again(&self, found: &Found) -> Look {
-        let seen = self.with(found.at, None, |client| {
+        let seen = self.with(found.at, |client| {
             let reference = client.lookup_by_uuid(found.known.uuid)?;
             let state = client.state(&reference)?;
             Ok((reference, state))
@@ -154,7 +160,7 @@ impl Backend {
     pub(crate) fn list(&self) -> Result<Vec<(DomainRef, State)>, String> {
         let mut all = Vec::new();
         for at in 0..self.uris.len() {
-            let some = self.with(at, None, |client| {
+            let some = self.with(at, |client| {
                 let mut some = Vec::new();
                 for reference in client.list()? {
                     match client.state(&reference) {
@@ -176,7 +182,7 @@ impl Backend {
 
     /// What is needed to start it again.
     pub(crate) fn revival(&self, found: &Found) -> Revival {
-        let described = self.with(found.at, None, |client| {
+        let described = self.with(found.at, |client| {
             if client.is_persistent(&found.reference)? {
                 return Ok(Revival::Defined(found.reference.clone()));
             }
@@ -185,35 +191,46 @@ impl Backend {
         described.unwrap_or_else(|error| Revival::None(chain(&error)))
     }
 
-    /// Ends it.
-    pub(crate) fn end(&self, found: &Found) -> Result<(), Error> {
-        self.with(found.at, Some(ENDING), |client| client.destroy(&found.reference))
+    /// Ends it. None where it was not begun, since it is not `wanted` any more.
+    pub(crate) fn end(
+        &self,
+        found: &Found,
+        wanted: impl Fn() -> bool,
+    ) -> Option<Result<(), Error>> {
+        self.order(found.at, ENDING, wanted, |client| client.destroy(&found.reference))
     }
 
-    /// Starts it.
-    pub(crate) fn start(&self, at: usize, revival: &Revival) -> Result<(), String> {
+    /// Starts it. None as above.
+    pub(crate) fn start(
+        &self,
+        at: usize,
+        revival: &Revival,
+        wanted: impl Fn() -> bool,
+    ) -> Option<Result<(), String>> {
         let started = match revival {
-            Revival::Defined(reference) => self.with(at, Some(STARTING), |client| {
+            Revival::Defined(reference) => self.order(at, STARTING, wanted, |client| {
                 client.start_defined(reference, CreateFlags::PLAIN)
             }),
-            Revival::Described(xml) => self.with(at, Some(STARTING), |client| client.create(xml)),
+            Revival::Described(xml) => {
+                self.order(at, STARTING, wanted, |client| client.create(xml))
+            }
             Revival::None(why) => {
-                return Err(format!("it was transient, and could not be described: {why}"));
+                return Some(Err(format!("it was transient, and could not be described: {why}")));
             }
         };
-        started.map(drop).map_err(|error| chain(&error))
+        started.map(|started| started.map(drop).map_err(|error| chain(&error)))
     }
 
     /// The domains that run, of the first URI.
     pub(crate) fn running(&self) -> Result<Vec<DomainRef>, Error> {
-        let mut all = self.with(0, None, Client::list)?;
+        let mut all = self.with(0, Client::list)?;
         all.retain(|reference| reference.id >= 0);
         Ok(all)
     }
 
     /// What a domain that runs is made of.
     pub(crate) fn describe(&self, reference: &DomainRef) -> Result<String, Error> {
-        self.with(0, None, |client| client.describe(reference, false))
+        self.with(0, |client| client.describe(reference, false))
     }
 
     /// Lets go of connections that nobody has used for a while.
@@ -234,29 +251,51 @@ impl Backend {
         drop(old);
     }
 
-    /// Has `ask` done over a connection to that URI, within its limit or `limit`. A connection that was kept may have died meanwhile: then
-    /// a new one is tried, unless an order may have gone over it.
+    /// Has `ask` done over a connection to that URI, within its limit. A connection that was kept may have died meanwhile: then a new one
+    /// is tried.
     fn with<T>(
         &self,
         at: usize,
-        limit: Option<Duration>,
         mut ask: impl FnMut(&mut Client) -> Result<T, Error>,
     ) -> Result<T, Error> {
-        let is_order = limit.is_some();
-        let limit = limit.unwrap_or(self.uris[at].limit);
-        let kept = if is_order { self.fresh(at) } else { self.take(at) };
-        if let Some(mut client) = kept {
-            client.allow(limit);
+        if let Some(mut client) = self.take(at) {
+            client.allow(self.uris[at].limit);
             match ask(&mut client) {
-                Err(error) if error.may_pass() && !is_order => {}
+                Err(error) if error.may_pass() => {}
                 answer => return self.keep(at, client, answer),
             }
         }
-        let uri = &self.uris[at];
-        let mut client = Client::open(uri.driver, &uri.text, &self.directory, uri.limit)?;
-        client.allow(limit);
+        let mut client = self.open(at)?;
+        client.allow(self.uris[at].limit);
         let answer = ask(&mut client);
         self.keep(at, client, answer)
+    }
+
+    /// Gives `order` once, within `limit`, over a connection that works: to have one can take a while, so whether it is still `wanted` is
+    /// asked when it is there.
+    fn order<T>(
+        &self,
+        at: usize,
+        limit: Duration,
+        wanted: impl Fn() -> bool,
+        order: impl FnOnce(&mut Client) -> Result<T, Error>,
+    ) -> Option<Result<T, Error>> {
+        let mut client = match self.fresh(at).map_or_else(|| self.open(at), Ok) {
+            Ok(client) => client,
+            Err(error) => return Some(Err(error)),
+        };
+        if !wanted() {
+            let _ = self.keep(at, client, Ok(()));
+            return None;
+        }
+        client.allow(limit);
+        let answer = order(&mut client);
+        Some(self.keep(at, client, answer))
+    }
+
+    fn open(&self, at: usize) -> Result<Client, Error> {
+        let uri = &self.uris[at];
+        Client::open(uri.driver, &uri.text, &self.directory, uri.limit)
     }
 
     fn take(&self, at: usize) -> Option<Client> {

@@ -62,7 +62,7 @@ impl Asker {
         }
     }
 
-    fn permission(&self, asked: &str, known: Option<&Known>) -> Permission {
+    pub(crate) fn permission(&self, asked: &str, known: Option<&Known>) -> Permission {
         let member = Member { source: &self.source, name: self.name.as_deref() };
         self.permissions.ask(member, Target { asked, known })
     }
@@ -141,6 +141,10 @@ pub(crate) fn domain(
     if permission == Permission::NoSuchSource {
         return Outcome::new(Reply::Permission, &Reason::NotPermitted, permission);
     }
+    // libvirt may be slow: nobody's threads are spent on it for who has gone.
+    if asker.wanted() == Wanted::Gone {
+        return Outcome::abandoned(permission);
+    }
     let began = clock::now();
     let mut work = Work {
         backend,
@@ -177,17 +181,12 @@ pub(crate) fn domain(
             &work.progress,
         );
         match next {
-            Next::Do(step) => work.apply(step, operation),
+            Next::Do(step) => work.apply(step, operation, asker),
             Next::Wait(span) => std::thread::sleep(span),
             Next::Answer(reply, reason) => {
                 return work.outcome(Outcome::new(reply, &reason, permission));
             }
-            Next::Abandon => {
-                let mut outcome = Outcome::new(Reply::Fail, &Reason::TooLate, permission);
-                outcome.reply = None;
-                "the client has gone before anything was done".clone_into(&mut outcome.why);
-                return work.outcome(outcome);
-            }
+            Next::Abandon => return work.outcome(Outcome::abandoned(permission)),
         }
     }
 }
@@ -215,28 +214,31 @@ impl Work<'_> {
     }
 
     /// Takes one step; what it has led to, only the next look tells.
-    fn apply(&mut self, step: Step, operation: Operation) {
+    fn apply(&mut self, step: Step, operation: Operation, asker: &Asker) {
         let Some(found) = self.found.clone() else { return };
+        let has_begun = self.progress.orders > 0;
+        let wanted = || has_begun || asker.wanted() == Wanted::Yes;
         match step {
-            Step::End => {
-                if operation == Operation::Reboot && self.revival.is_none() {
-                    self.revival = Some(self.backend.revival(&found));
-                }
-                self.progress.orders += 1;
-                match self.backend.end(&found) {
-                    Ok(()) => {
-                        self.ended_at = Some(clock::now());
-                        self.progress.ended = Some((found.reference.id, Duration::ZERO));
-                    }
-                    Err(error) => {
-                        self.progress.refusal = Some(chain(&error));
-                        std::thread::sleep(AGAIN);
-                    }
-                }
+            // That took its time: what was seen and who waits is looked at again before it is ended.
+            Step::End if operation == Operation::Reboot && self.revival.is_none() => {
+                self.revival = Some(self.backend.revival(&found));
             }
+            Step::End => match self.backend.end(&found, wanted) {
+                None => {}
+                Some(Ok(())) => {
+                    self.progress.orders += 1;
+                    self.ended_at = Some(clock::now());
+                    self.progress.ended = Some((found.reference.id, Duration::ZERO));
+                }
+                Some(Err(error)) => {
+                    self.progress.orders += 1;
+                    self.progress.refusal = Some(chain(&error));
+                    std::thread::sleep(AGAIN);
+                }
+            },
             Step::Start => {
                 let revival = self.revival.take().unwrap_or(Revival::Defined(found.reference));
-                self.progress.started = Some(self.backend.start(found.at, &revival));
+                self.progress.started = self.backend.start(found.at, &revival, wanted);
             }
         }
     }
@@ -291,6 +293,14 @@ fn number(state: State) -> u8 {
 }
 
 impl Outcome {
+    /// Nobody waits for it, and nothing was done.
+    pub(crate) fn abandoned(permission: Permission) -> Outcome {
+        let mut outcome = Outcome::new(Reply::Fail, &Reason::TooLate, permission);
+        outcome.reply = None;
+        "the client has gone before anything was done".clone_into(&mut outcome.why);
+        outcome
+    }
+
     /// One that needs no libvirt, or says no more of it.
     pub(crate) fn new(reply: Reply, reason: &Reason, permission: Permission) -> Outcome {
         Outcome {

@@ -11,6 +11,7 @@ use std::{
     },
     sync::{
         Arc,
+        atomic::Ordering,
         mpsc::{Receiver, Sender, channel},
     },
     thread,
@@ -142,6 +143,7 @@ impl Desk {
 
     /// Begins what there are threads for, those first who have fewest.
     fn begin(&mut self) {
+        self.dismiss();
         while self.running.len() < THREADS {
             let of =
                 |source: &Source| self.running.iter().filter(|run| run.source == *source).count();
@@ -172,6 +174,23 @@ impl Desk {
                 let _ = self.sender.send(Report::Done(id, outcome));
                 ring(&self.rope);
             }
+        }
+    }
+
+    /// Who has gone does not wait either: a peer that comes and goes would otherwise leave behind as much as it likes.
+    fn dismiss(&mut self) {
+        let has_gone = |waiting: &Waiting| waiting.asker.has_gone.load(Ordering::Relaxed);
+        let (gone, waiting) = std::mem::take(&mut self.waiting).into_iter().partition(has_gone);
+        self.waiting = waiting;
+        let gone: Vec<Waiting> = gone;
+        for Waiting { id, work, asker, .. } in gone {
+            let asked = match &work {
+                Work::Domain { asked, .. } => asked,
+                Work::List => "",
+            };
+            let outcome = Outcome::abandoned(asker.permission(asked, None));
+            let _ = self.sender.send(Report::Done(id, outcome));
+            ring(&self.rope);
         }
     }
 

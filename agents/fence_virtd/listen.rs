@@ -29,6 +29,9 @@ const ANNOUNCE: Duration = Duration::from_secs(60);
 /// many is not refused but kept waiting, longer each time.
 const BACKLOG: i32 = 4096;
 
+/// Connections that are passed over at once because nobody is at their other end any more.
+const PASSED: usize = 1024;
+
 /// Bytes of datagrams that may wait for us.
 const BURST: usize = 1024 * 1024;
 
@@ -195,18 +198,21 @@ impl Listening {
     pub(crate) fn accept(&self) -> io::Result<Option<(OwnedFd, Source)>> {
         let Listening::Stream { socket, family, .. } = self else { return Ok(None) };
         let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
-        match accept4(socket.as_raw_fd(), flags) {
-            Ok(accepted) => {
-                let accepted = own(accepted);
-                match peer(&accepted, *family) {
-                    Some(source) => Ok(Some((accepted, source))),
-                    // It has gone again.
-                    None => Err(io::ErrorKind::ConnectionAborted.into()),
+        // Peers that have gone again are passed over: they are no trouble of the listener's. As many as the loop has patience for.
+        for _ in 0..PASSED {
+            match accept4(socket.as_raw_fd(), flags) {
+                Ok(accepted) => {
+                    let accepted = own(accepted);
+                    if let Some(source) = peer(&accepted, *family) {
+                        return Ok(Some((accepted, source)));
+                    }
                 }
+                Err(Errno::ECONNABORTED) => {}
+                Err(Errno::EAGAIN | Errno::EINTR) => return Ok(None),
+                Err(errno) => return Err(errno.into()),
             }
-            Err(Errno::EAGAIN | Errno::EINTR) => Ok(None),
-            Err(errno) => Err(errno.into()),
         }
+        Ok(None)
     }
 }
 

@@ -3,7 +3,7 @@
 
 use std::{fmt, time::Duration};
 
-use duet_domain::State;
+use duet_domain::{ShutOffReason, State};
 use duet_xvm::{Reply, permission::Permission};
 
 use crate::settings::Unknown;
@@ -94,6 +94,10 @@ pub(crate) enum Reason {
     Observed,
     /// All were asked.
     UnknownDomain,
+    /// It was migrated away: whether it runs, only the host that has it now knows, and here it would be a second one.
+    Migrated,
+    /// It has vanished, and libvirt had not said that it ended it.
+    LostSight(Option<String>),
     /// Not all could be asked.
     CouldNotAsk(String),
     /// No group allows it.
@@ -127,9 +131,14 @@ pub(crate) fn next(
     }
     match seen {
         Seen::Unclear { why, may_pass } => unclear(why, *may_pass, has_begun, progress),
-        Seen::Nobody if progress.orders == 0 => nobody(operation, unknown),
+        Seen::Nobody if progress.orders == 0 => nobody(operation, unknown, Reason::UnknownDomain),
         // A transient domain is gone when it has ended.
-        Seen::Nobody => ended(operation, progress),
+        Seen::Nobody if progress.ended.is_some() => ended(operation, progress),
+        // It is gone from here, and not by our order: a migration that was under way ends like that.
+        Seen::Nobody => Next::Answer(Reply::Fail, Reason::LostSight(progress.refusal.clone())),
+        Seen::There { state: State::ShutOff(ShutOffReason::Migrated), .. } => {
+            nobody(operation, unknown, Reason::Migrated)
+        }
         Seen::There { state, run } => there(operation, *state, *run, progress),
     }
 }
@@ -142,7 +151,7 @@ fn unclear(why: &str, may_pass: bool, has_begun: bool, progress: &Progress) -> N
     Next::Answer(Reply::Fail, Reason::CouldNotAsk(why.to_owned()))
 }
 
-fn nobody(operation: Operation, unknown: Unknown) -> Next {
+fn nobody(operation: Operation, unknown: Unknown, reason: Reason) -> Next {
     let reply = match (operation, unknown) {
         (Operation::Status, Unknown::IsOff) => Reply::Off,
         (Operation::Status, Unknown::Fails)
@@ -150,7 +159,7 @@ fn nobody(operation: Operation, unknown: Unknown) -> Next {
             Reply::Fail
         }
     };
-    Next::Answer(reply, Reason::UnknownDomain)
+    Next::Answer(reply, reason)
 }
 
 fn there(operation: Operation, state: State, run: i32, progress: &Progress) -> Next {
@@ -242,6 +251,7 @@ impl Reason {
             Reason::DeadButNotStarted(_)
             | Reason::CouldNotAsk(_)
             | Reason::StillThere(_)
+            | Reason::LostSight(_)
             | Reason::NotStarted(_)
             | Reason::TooLate => true,
             Reason::Done
@@ -249,6 +259,7 @@ impl Reason {
             | Reason::StaysOff
             | Reason::Observed
             | Reason::UnknownDomain
+            | Reason::Migrated
             | Reason::NotPermitted => false,
         }
     }
@@ -265,6 +276,13 @@ impl fmt::Display for Reason {
             }
             Reason::Observed => out.write_str("observed"),
             Reason::UnknownDomain => out.write_str("libvirt knows no such domain"),
+            Reason::Migrated => {
+                out.write_str("it was migrated to another host, which has to be asked")
+            }
+            Reason::LostSight(why) => {
+                out.write_str("it has vanished from this host without having been ended")?;
+                why.as_ref().map_or(Ok(()), |why| write!(out, ": {why}"))
+            }
             Reason::CouldNotAsk(why) => write!(out, "libvirt could not be asked: {why}"),
             Reason::NotPermitted => out.write_str("not permitted"),
             Reason::StillThere(None) => out.write_str("it was ended and is still there"),

@@ -1,5 +1,5 @@
 //! Where records are kept: one file for each call, in one directory for all resources. Invariant: there are never more than
-//! so many of a resource, files of other names are left alone, and nobody waits for the disk longer than he is willing to.
+//! so many of each handler for a resource, files of other names are left alone, and nobody waits for the disk longer than he is willing to.
 
 use std::{
     fs::{self, DirBuilder},
@@ -12,9 +12,9 @@ use std::{
 use duet_host::{bounded, clock, drbd::under_root, file};
 
 use super::{Record, RecordError};
-use crate::decide::Mode;
+use crate::{decide::Mode, program::Program};
 
-/// Of one resource.
+/// Of one handler for one resource.
 const MOST: usize = 100;
 /// What is older goes,
 const OLDEST: Duration = Duration::from_secs(90 * 24 * 3600);
@@ -62,7 +62,7 @@ impl Store {
             Some(asked) => (asked.resource.as_str(), asked.mode == Mode::Fence),
             None => (record.environment.get("DRBD_RESOURCE").map_or("", String::as_str), false),
         };
-        let prefix = prefix(resource);
+        let prefix = prefix(resource) + kind(record);
         let name = name(&prefix, record.began.of_day, record.pid);
         let path = self.directory.join(&name);
         let text = record.to_json();
@@ -131,6 +131,12 @@ fn prefix(resource: &str) -> String {
         name.push_str(&format!("%{:08x}", sum(resource)));
     }
     if name.is_empty() { "%".to_owned() } else { name }
+}
+
+/// What is behind the resource. unfence-peer is called at almost every connect, and by monitors: its records must not take the
+/// room of those of fence-peer. No resource's name has a `%` before other letters than those of its bytes.
+fn kind(record: &Record) -> &'static str {
+    if record.program == Program::Peer(Mode::Unfence).name() { "%unfence" } else { "" }
 }
 
 /// Tells long names apart (FNV-1a).

@@ -306,6 +306,22 @@ fn there_are_never_more_than_a_hundred_of_a_resource_and_the_oldest_goes() {
 }
 
 #[test]
+fn unfence_calls_push_no_record_of_a_fence_call_out() {
+    let home = tempfile::tempdir().unwrap();
+    let store = Store::at(home.path());
+    let now = clock::of_day().as_secs();
+    let fence = store.keep(&of("r0", now - 1000), PATIENCE).unwrap();
+    let mut unfence = of("r0", now);
+    unfence.program = "crm-unfence-peer".to_owned();
+    for second in 0..120 {
+        unfence.began.of_day = Duration::from_secs(now - 500 + second);
+        store.keep(&unfence, PATIENCE).unwrap();
+    }
+    assert!(fence.exists());
+    assert_eq!(names(home.path()).len(), 101);
+}
+
+#[test]
 fn what_is_too_old_goes_but_not_the_last_twenty() {
     let home = tempfile::tempdir().unwrap();
     let store = Store::at(home.path());

@@ -56,6 +56,17 @@ fn an_environment_that_makes_no_sense_is_refused_by_the_name_of_what_is_wrong() 
 }
 
 #[test]
+fn an_option_that_names_another_resource_than_drbd_asks_about_is_no_answer_to_it() {
+    let Some(stage) = Stage::new(V9, TWO) else { return };
+    stage.cut();
+    let node = &stage.nodes[0];
+    // The peer of r1 was lost, and a line of the configuration that all resources share names r0.
+    let environment = but(node.environment(1, 0x1, "NetworkFailure"), "DRBD_RESOURCE", Some("r1"));
+    let ran = node.run("crm-fence-peer.9.sh", &["--resource", "r0"], &environment);
+    refused(&stage, &ran, "DRBD_RESOURCE=\"r1\" is not the resource that --resource names");
+}
+
+#[test]
 fn an_environment_that_is_not_of_this_driver_is_refused() {
     let Some(stage) = Stage::new(V8, TWO) else { return };
     stage.cut();

@@ -121,14 +121,20 @@ fn names_with_slashes_and_dots_stay_in_the_directory() {
     stage.cut();
     let node = &stage.nodes[0];
     directory(node);
-    fence(node, &["--resource=../../up/there"]);
+    let named = |name: &str, words: &[&str]| {
+        let mut environment = node.environment(1, 0x1, "NetworkFailure");
+        environment.retain(|(variable, _)| variable != "DRBD_RESOURCE");
+        environment.push(("DRBD_RESOURCE".into(), name.into()));
+        let directory = format!("--lock-dir={}", node.at("locks").display());
+        node.run("crm-fence-peer", &[&[directory.as_str()], words].concat(), &environment)
+    };
+    named("../../up/there", &[]);
     assert!(node.at("locks").join("fence..._.._up_there").is_file());
     fence(node, &["--lock-file=../named"]);
     assert!(node.at("locks").join(".._named").is_file() && !is_there(&node.at("named")));
     let ran = fence(node, &["--lock-file=..", "--flock-required"]);
     assert_eq!((ran.code, node.called().len()), (1, 0), "{ran:?}");
-    let long = format!("--resource={}", "r".repeat(300));
-    let ran = fence(node, &[&long, "--flock-required"]);
+    let ran = named(&"r".repeat(300), &["--flock-required"]);
     assert_eq!((ran.code, node.called().len()), (1, 0), "{ran:?}");
     // And none at all, where none is wanted.
     std::fs::remove_dir_all(node.at("locks")).unwrap();

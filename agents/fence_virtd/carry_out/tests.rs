@@ -12,6 +12,8 @@ use duet_xvm::permission::Group;
 use super::*;
 use crate::settings::Uri;
 
+mod elsewhere;
+
 const UUID: &str = "11111111-2222-4333-8444-555555555501";
 const OTHER: &str = "11111111-2222-4333-8444-555555555502";
 
@@ -180,6 +182,22 @@ fn a_namesake_at_another_uri_is_left_alone_when_the_one_that_was_meant_has_gone(
 }
 
 #[test]
+fn a_namesake_at_another_uri_is_left_alone_while_the_first_cannot_be_asked() {
+    let domains = vec![FakeDomain::running("node1", UUID)];
+    let qemu = FakeLibvirtd::start(World { domains, frozen: true, ..World::default() });
+    let lxc = FakeLibvirtd::with(FakeDomain::running("node1", OTHER));
+    let (_directory, backend) = two(&qemu, &lxc);
+    for operation in [Operation::Off, Operation::Reboot, Operation::On, Operation::Status] {
+        let outcome = run(operation, "node1", &backend);
+        assert_eq!((outcome.reply, outcome.is_trouble), (Some(Reply::Fail), true), "{operation:?}");
+        assert!(outcome.why.contains("qemu:///system"), "{}", outcome.why);
+    }
+    assert!(changes(&lxc).is_empty());
+    // A UUID has no namesake.
+    assert_eq!(run(Operation::Off, OTHER, &backend).reply, Some(Reply::Success));
+}
+
+#[test]
 fn unknown_is_said_only_when_every_uri_has_said_so() {
     let qemu = FakeLibvirtd::with(defined());
     let lxc = FakeLibvirtd::start(World { frozen: true, ..World::default() });
@@ -255,6 +273,27 @@ fn a_libvirt_that_was_away_executes_nothing_for_who_has_gone_meanwhile() {
     assert!(changes(&daemon).is_empty());
     // The next one needs no restart.
     assert_eq!(run(Operation::Off, "node1", &backend).reply, Some(Reply::Success));
+}
+
+#[test]
+fn a_reboot_that_takes_long_to_describe_is_not_begun_for_who_has_gone_meanwhile() {
+    let hang_on = Some("describe");
+    let domains = vec![FakeDomain::running("node1", UUID)];
+    let daemon = FakeLibvirtd::start(World { domains, hang_on, ..World::default() });
+    let backend = backend(&daemon);
+    let asker = asker();
+    let outcome = std::thread::scope(|scope| {
+        let work = scope.spawn(|| {
+            domain(Operation::Reboot, "node1", &asker, Unknown::Fails, &backend, &Turns::default())
+        });
+        while !daemon.world().calls.iter().any(|call| call.starts_with("describe")) {
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        asker.has_gone.store(true, Ordering::Relaxed);
+        work.join().unwrap()
+    });
+    assert_eq!(outcome.reply, None);
+    assert!(changes(&daemon).is_empty());
 }
 
 #[test]

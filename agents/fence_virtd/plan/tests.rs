@@ -1,6 +1,6 @@
 //! The full product of what is asked, what libvirt says and what was done; and the courses that matter, step by step.
 
-use duet_domain::{RunningReason, ShutOffReason};
+use duet_domain::RunningReason;
 
 use super::*;
 
@@ -21,9 +21,19 @@ fn there(state: i32, run: i32) -> Seen {
     Seen::There { state: State::from_numbers(state, 1), run }
 }
 
+fn migrated() -> State {
+    State::ShutOff(ShutOffReason::Migrated)
+}
+
+/// Whether it is off, and nowhere else either as far as libvirt knows.
+fn is_off_here(state: State) -> bool {
+    matches!(state, State::ShutOff(_)) && state != migrated()
+}
+
 fn sights() -> Vec<Seen> {
     let mut all = vec![Seen::Nobody];
     all.extend([true, false].map(|may_pass| Seen::Unclear { why: "why".into(), may_pass }));
+    all.extend([1, 2].map(|run| Seen::There { state: migrated(), run }));
     for state in -1..9 {
         all.extend([1, 2].map(|run| there(state, run)));
     }
@@ -91,8 +101,8 @@ fn off_succeeds_only_when_it_is_seen_off_or_gone_after_it_was_ended() {
     every(|operation, _, _, _, seen, progress, next| {
         if operation == Operation::Off && matches!(next, Next::Answer(Reply::Success, _)) {
             let is_seen = match seen {
-                Seen::There { state, .. } => matches!(state, State::ShutOff(_)),
-                Seen::Nobody => progress.orders > 0,
+                Seen::There { state, .. } => is_off_here(*state),
+                Seen::Nobody => progress.ended.is_some(),
                 Seen::Unclear { .. } => false,
             };
             assert!(is_seen, "{seen:?} {progress:?}");
@@ -105,9 +115,9 @@ fn reboot_succeeds_only_when_the_run_that_was_asked_about_has_ended() {
     every(|operation, _, _, _, seen, progress, next| {
         if operation == Operation::Reboot && matches!(next, Next::Answer(Reply::Success, _)) {
             let is_seen = match seen {
-                Seen::There { state: State::ShutOff(_), .. } => true,
-                Seen::There { .. } => progress.ended.is_some(),
-                Seen::Nobody => progress.orders > 0,
+                Seen::There { state, .. } if is_off_here(*state) => true,
+                Seen::There { state, .. } => progress.ended.is_some() && *state != migrated(),
+                Seen::Nobody => progress.ended.is_some(),
                 Seen::Unclear { .. } => false,
             };
             assert!(is_seen, "{seen:?} {progress:?}");
@@ -123,10 +133,26 @@ fn a_status_changes_nothing_and_off_is_said_only_of_what_is_off() {
         }
         assert!(!matches!(next, Next::Do(_)));
         if matches!(next, Next::Answer(Reply::Off, _)) {
-            let is_off = matches!(seen, Seen::There { state: State::ShutOff(_), .. });
-            assert!(is_off || (*seen == Seen::Nobody && unknown == Unknown::IsOff));
+            let (is_off, is_elsewhere) = match seen {
+                Seen::There { state, .. } => (is_off_here(*state), *state == migrated()),
+                Seen::Nobody => (false, true),
+                Seen::Unclear { .. } => (false, false),
+            };
+            assert!(is_off || (is_elsewhere && unknown == Unknown::IsOff));
             assert!(permission.is_given());
         }
+    });
+}
+
+#[test]
+fn what_may_run_on_another_host_is_not_started_here() {
+    every(|_, _, _, _, seen, progress, next| {
+        let may_run = match seen {
+            Seen::There { state, .. } => *state == migrated(),
+            Seen::Nobody => progress.ended.is_none(),
+            Seen::Unclear { .. } => true,
+        };
+        assert!(!may_run || next != Next::Do(Step::Start), "{seen:?} {progress:?}");
     });
 }
 

@@ -189,6 +189,25 @@ fn our_own_challenge_is_not_answered_on_another_connection() {
 }
 
 #[test]
+fn peers_that_reset_their_connections_keep_nobody_waiting() {
+    use nix::sys::socket::{setsockopt, sockopt::Linger};
+    on_stage(two(), BOTH, |stage| {
+        stage.signal(Signal::SIGSTOP);
+        for _ in 0..300 {
+            let stream = connect_from(9);
+            setsockopt(&stream, Linger, &nix::libc::linger { l_onoff: 1, l_linger: 0 }).unwrap();
+        }
+        let mut honest = connect_from(5);
+        let asked = request(Operation::Status, "node1", None);
+        honest.write_all(&signed(&asked, Algorithm::Sha256)).unwrap();
+        stage.signal(Signal::SIGCONT);
+        let began = std::time::Instant::now();
+        assert_eq!(converse(&mut honest, Algorithm::Sha256), reply(Reply::Success));
+        assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
+    });
+}
+
+#[test]
 fn weak_wrong_or_altered_requests_are_not_called_back() {
     on_stage(two(), BOTH, |stage| {
         let awaiting = Awaiting::at(5);
