@@ -1,5 +1,5 @@
 //! Changes of the rule that were sent and not answered: they can be made after the call that sent them is over. Invariant: a
-//! change that frees a node is noted before it is sent, beside the lock, and struck out only when it was answered.
+//! change that frees a node is noted before it is sent, beside the lock, and struck out only when the CIB has moved on.
 
 use std::path::PathBuf;
 
@@ -55,8 +55,8 @@ impl Notes {
         file::write_volatile(path, text.as_bytes(), 0o600).map_err(|why| chain(&why))
     }
 
-    /// Strikes it out: it was answered.
-    pub(crate) fn answered(&self) {
+    /// Strikes it out: the CIB has another version by now.
+    pub(crate) fn overtaken(&self) {
         if let Some(path) = &self.0 {
             // What stays behind costs the next call one look more.
             let _ = std::fs::remove_file(path);
@@ -83,7 +83,7 @@ mod tests {
         let version = Version { admin_epoch: 1, epoch: 23, num_updates: 4 };
         notes.sending(version).unwrap();
         assert_eq!(notes.late(), Late::ChangeOf(version));
-        notes.answered();
+        notes.overtaken();
         assert_eq!(notes.late(), Late::Nothing);
     }
 

@@ -32,7 +32,8 @@ pub(crate) fn take(options: &LockOptions, mode: Mode, resource: &str, latest: De
     let deadline = latest.when().min(options.timeout);
     let why = match Lock::take_in(&options.directory, &name, Deadline::at(deadline)) {
         Ok(Some(lock)) => {
-            let note = format!("{}.change", name.replace('/', "_"));
+            // The lock of no resource begins so.
+            let note = format!(".change.{}", name.replace('/', "_"));
             return Locked::Yes(lock, Notes::at(options.directory.join(note)));
         }
         Ok(None) => format!(

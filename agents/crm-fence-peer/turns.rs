@@ -144,8 +144,10 @@ impl Turns<'_> {
             return;
         }
         let applied = apply::apply(step, place, end);
-        if frees.is_some() && !matches!(applied, Applied::Unclear(_)) {
-            self.notes.answered();
+        // Only a CIB that is known to have moved on takes no change to this version any more, neither this one nor that of a call
+        // before, which may be noted here.
+        if frees.is_some() && matches!(applied, Applied::Done | Applied::Moved) {
+            self.notes.overtaken();
         }
         match applied {
             Applied::Done => {

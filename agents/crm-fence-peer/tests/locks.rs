@@ -143,6 +143,42 @@ fn names_with_slashes_and_dots_stay_in_the_directory() {
 }
 
 #[test]
+fn a_change_that_may_still_arrive_is_remembered_when_another_one_to_the_same_version_fails() {
+    let Some(stage) = Stage::new(V9, TWO) else { return };
+    stage.rule(&["node1"]);
+    let node = &stage.nodes[0];
+    // Nobody answers for the first removal, and the second is refused for another reason.
+    stage.cluster.change(|pacemaker| {
+        pacemaker.refusals = vec![
+            (124, "Call cib_apply_diff failed: Timer expired".into()),
+            (1, "Call cib_apply_diff failed: Input/output error".into()),
+        ];
+    });
+    let ran = node.unfence(1, 0x3);
+    assert_eq!((ran.code, stage.allowed()), (1, Some(vec!["node1".into()])), "{ran:?}");
+    stage.cut();
+    let ran = node.fence(1, 0x1);
+    assert_eq!(ran.code, 4, "{ran:?}");
+    let bumped = node.tools.calls_of("cibadmin").iter().any(|call| call.contains("--bump"));
+    assert!(bumped, "{ran:?} {:?}", node.tools.calls_of("cibadmin"));
+}
+
+#[test]
+fn the_notes_of_one_resource_are_not_the_lock_of_another() {
+    let Some(stage) = Stage::new(V9, TWO) else { return };
+    stage.rule(&["node1"]);
+    let node = &stage.nodes[0];
+    let path = directory(node).join("fence.r0.change");
+    let _held = Lock::take(&path, clock::within(Duration::ZERO)).unwrap().unwrap();
+    let words = format!("--lock-dir={}", node.at("locks").display());
+    let environment = node.environment(1, 0x3, "Connected");
+    let ran = node.run("crm-unfence-peer", &[&words], &environment);
+    assert_eq!((ran.code, stage.allowed()), (0, None), "{ran:?}");
+    let again = Lock::take(&path, clock::within(Duration::ZERO)).unwrap();
+    assert!(again.is_none(), "the lock that is held is still the one of that name");
+}
+
+#[test]
 fn two_calls_at_once_on_a_node_write_once() {
     let Some(stage) = Stage::new(V9, &["node1", "node2", "node3"]) else { return };
     let node = &stage.nodes[0];
