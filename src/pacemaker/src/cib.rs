@@ -253,7 +253,7 @@ impl Cib {
     /// The clone that runs a DRBD resource, by its id; or `master_id`, which is then only looked for.
     ///
     /// # Errors
-    /// If there is none, or more than one.
+    /// If there is none, or more than one; or if `master_id` does not run it and others do.
     pub fn promotable_holding(
         &self,
         resource: &str,

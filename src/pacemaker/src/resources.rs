@@ -30,6 +30,16 @@ pub enum CloneError {
     /// The clone that was named is not there.
     #[error("The CIB has no clone {0:?}")]
     Unknown(String),
+    /// The clone that was named does not run it, and others do.
+    #[error("The DRBD resource {resource:?} is not in the clone {named:?} but in {}", .clones.join(", "))]
+    Elsewhere {
+        /// The resource.
+        resource: String,
+        /// What was named.
+        named: String,
+        /// The ids of those that run it.
+        clones: Vec<String>,
+    },
 }
 
 fn hint(clones: &[String]) -> String {
@@ -149,17 +159,28 @@ fn every<'e, 'a: 'e>(
     sets.every("drbd_resource").into_iter().map(str::to_owned).collect()
 }
 
-/// The promotable clone that runs `resource`, or the one that was named.
+/// The promotable clone that runs `resource`, or the one that was named, unless that is known to be the wrong one.
 pub(crate) fn holding(
     clones: &[ClonedDrbd],
     resource: &str,
     named: Option<&str>,
 ) -> Result<String, CloneError> {
-    if let Some(id) = named {
-        let is_there = clones.iter().any(|clone| clone.id == id);
-        return is_there.then(|| id.to_owned()).ok_or_else(|| CloneError::Unknown(id.to_owned()));
-    }
     let running: Vec<&ClonedDrbd> = clones.iter().filter(|clone| clone.runs(resource)).collect();
+    if let Some(id) = named {
+        let Some(named) = clones.iter().find(|clone| clone.id == id) else {
+            return Err(CloneError::Unknown(id.to_owned()));
+        };
+        let others = running.iter().filter(|clone| clone.is_promotable);
+        let others: Vec<String> = others.map(|clone| clone.id.clone()).collect();
+        return match others.is_empty() || named.runs(resource) {
+            true => Ok(id.to_owned()),
+            false => Err(CloneError::Elsewhere {
+                resource: resource.to_owned(),
+                named: id.to_owned(),
+                clones: others,
+            }),
+        };
+    }
     let ids = |is_promotable| {
         let those = running.iter().filter(|clone| clone.is_promotable == is_promotable);
         those.map(|clone| clone.id.clone()).collect::<Vec<_>>()

@@ -153,3 +153,15 @@ fn a_clone_that_was_named_has_to_be_there_and_no_more() {
         assert_eq!(cib.promotable_holding("r0", Some("p")), unknown);
     }
 }
+
+#[test]
+fn a_clone_that_was_named_is_not_the_one_where_others_run_the_resource() {
+    let resources = clone("a", &primitive("p", "r0")) + &clone("b", &primitive("q", "r1"));
+    let cib = Made { resources, ..Made::default() }.read();
+    let found = cib.promotable_holding("r0", Some("b")).map_err(|error| error.to_string());
+    assert_eq!(
+        found,
+        Err("The DRBD resource \"r0\" is not in the clone \"b\" but in a".to_owned())
+    );
+    assert_eq!(cib.promotable_holding("r1", Some("b")), Ok("b".to_owned()));
+}
