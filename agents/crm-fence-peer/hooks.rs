@@ -135,7 +135,7 @@ fn facility(arguments: &[String]) -> String {
 }
 
 /// The names that syslog has for it.
-fn is_facility(name: &str) -> bool {
+pub(crate) fn is_facility(name: &str) -> bool {
     const NAMES: [&str; 11] = [
         "auth", "authpriv", "cron", "daemon", "ftp", "kern", "lpr", "mail", "news", "syslog",
         "user",

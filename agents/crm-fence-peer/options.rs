@@ -164,7 +164,7 @@ const KNOWN: &[Known] = &[
     flag(&["suicide-on-failure-if-primary"], |o| o.decision.suicide = true),
     value(&["logfacility"], None, |o, v| {
         v.clone_into(&mut o.facility);
-        !v.is_empty()
+        crate::hooks::is_facility(&v.to_ascii_lowercase())
     }),
     flag(&["dry-run"], |o| o.purpose = Purpose::DryRun),
     flag(&["explain"], |o| o.purpose = Purpose::Explain),
@@ -346,6 +346,7 @@ mod tests {
             "--role=Chief",
             "--lock-dir relative",
             "--lock-file=",
+            "--logfacility=local55",
         ] {
             let read = read(words);
             assert_eq!(read.notes.len(), 1, "{words}: {:?}", read.notes);
