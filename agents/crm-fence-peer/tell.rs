@@ -58,8 +58,10 @@ pub(crate) fn tell(
     print(&text)
 }
 
-/// 0 if somebody got it.
+/// 0 if somebody got it. A terminal is not told what to do by whoever gave a node or a resource its name.
 fn print(text: &str) -> u8 {
+    let plain = |letter: char| if letter.is_control() && letter != '\n' { ' ' } else { letter };
+    let text: String = text.chars().map(plain).collect();
     let mut out = std::io::stdout().lock();
     let is_told = out.write_all(text.as_bytes()).and_then(|()| out.flush()).is_ok();
     u8::from(!is_told)

@@ -39,6 +39,15 @@ fn a_person_is_told_what_would_be_done_and_why_and_nothing_is() {
 }
 
 #[test]
+fn a_name_with_control_characters_does_nothing_to_the_terminal() {
+    let Some(stage) = Stage::new(V9, TWO) else { return };
+    stage.cut();
+    let words = ["--explain", "--resource=r0\u{1b}[2J"];
+    let ran = stage.nodes[0].run("crm-fence-peer", &words, &[]);
+    assert!(ran.stdout.contains("r0") && !ran.stdout.contains('\u{1b}'), "{ran:?}");
+}
+
+#[test]
 fn drbdadm_by_hand_has_no_mask_and_fences_nobody_but_may_unfence() {
     let Some(stage) = Stage::new(V9, TWO) else { return };
     stage.rule(&["node1"]);
