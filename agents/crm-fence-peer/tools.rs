@@ -49,6 +49,8 @@ fn pacemaker(tool: &str) -> Call {
         .env("LC_ALL", "C")
         .env_remove("CIB_file")
         .env_remove("CIB_shadow")
+        // With a port, it would be the cluster at CIB_server that is asked, and changed.
+        .env_remove("CIB_port")
         .limit(LARGEST)
 }
 
