@@ -120,15 +120,6 @@ impl Serve {
                 &format!("{text}: requests could be sent again after a restart"),
             );
         });
-        let scribe = scribe.map_err(|error| {
-            let path = path.display();
-            log.line(
-                Level::Error,
-                &format!(
-                    "Could not keep {path}: {error}: requests could be sent again after a restart"
-                ),
-            );
-        });
         let backend = Arc::new(Backend::new(settings.uris, &start.sockets));
         let mut serve = Serve {
             log: Arc::clone(log),
@@ -140,7 +131,7 @@ impl Serve {
             exchanges: BTreeMap::new(),
             jobs: HashMap::new(),
             desk: Desk::new().map_err(plain)?,
-            scribe: scribe.ok(),
+            scribe: Some(scribe.map_err(plain)?),
             memory: Memory { replays, window: Window::default(), fresh: Vec::new() },
             outstanding: Outstanding::default(),
             quiet: Quiet::default(),
