@@ -174,6 +174,7 @@ impl Serve {
             self.check(now);
         }
         self.end_overdue(now);
+        self.begin_lines(now);
         self.write_down();
         for (level, text) in self.quiet.due(now) {
             self.log.line(level, &text);
@@ -215,6 +216,7 @@ impl Serve {
                 None => {}
             }
             for line in &open.lines {
+                due = due.min(line.begins_at().unwrap_or(due));
                 if let Some((stream, events)) = line.waits_for() {
                     fds.push((Token::Line(at, line.id), PollFd::new(stream, events)));
                 }
