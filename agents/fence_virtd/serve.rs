@@ -120,15 +120,6 @@ impl Serve {
                 &format!("{text}: requests could be sent again after a restart"),
             );
         });
-        let scribe = scribe.map_err(|error| {
-            let path = path.display();
-            log.line(
-                Level::Error,
-                &format!(
-                    "Could not keep {path}: {error}: requests could be sent again after a restart"
-                ),
-            );
-        });
         let backend = Arc::new(Backend::new(settings.uris, &start.sockets));
         let mut serve = Serve {
             log: Arc::clone(log),
@@ -140,7 +131,7 @@ impl Serve {
             exchanges: BTreeMap::new(),
             jobs: HashMap::new(),
             desk: Desk::new().map_err(plain)?,
-            scribe: scribe.ok(),
+            scribe: Some(scribe.map_err(plain)?),
             memory: Memory { replays, window: Window::default(), fresh: Vec::new() },
             outstanding: Outstanding::default(),
             quiet: Quiet::default(),
@@ -183,6 +174,7 @@ impl Serve {
             self.check(now);
         }
         self.end_overdue(now);
+        self.begin_lines(now);
         self.write_down();
         for (level, text) in self.quiet.due(now) {
             self.log.line(level, &text);
@@ -224,6 +216,7 @@ impl Serve {
                 None => {}
             }
             for line in &open.lines {
+                due = due.min(line.begins_at().unwrap_or(due));
                 if let Some((stream, events)) = line.waits_for() {
                     fds.push((Token::Line(at, line.id), PollFd::new(stream, events)));
                 }

@@ -94,10 +94,9 @@ fn can_be_called(to: SocketAddr, own: &[SocketAddr]) -> bool {
         IpAddr::V4(ip) => ip.is_multicast() || ip.is_unspecified() || ip.is_broadcast(),
         IpAddr::V6(ip) => ip.is_multicast() || ip.is_unspecified(),
     };
+    let ip = to.ip().to_canonical();
     let is_ours = |own: &SocketAddr| {
-        own.port() == to.port()
-            && (own.ip() == to.ip()
-                || own.ip().is_unspecified() && to.ip().to_canonical().is_loopback())
+        own.port() == to.port() && (own.ip() == ip || own.ip().is_unspecified() && ip.is_loopback())
     };
     !is_nobody && !own.iter().any(is_ours)
 }

@@ -35,6 +35,10 @@ const QUEUE: usize = 4;
 const UNREAD: usize = 4 * 1024 * 1024;
 /// How long the rest of a frame may take.
 const FRAME: Duration = Duration::from_secs(5);
+/// What a request costs a guest, and how much it may owe: twenty at once, and then twenty a second. Nothing proves that they are wanted, and
+/// each leaves a line in the log.
+const COST: Duration = Duration::from_millis(50);
+const DEBT: Duration = Duration::from_secs(1);
 /// Bytes that are read in one turn.
 const PIECE: usize = 4096;
 
@@ -51,6 +55,8 @@ pub(crate) struct Line {
     heard_at: Duration,
     queue: VecDeque<wire::Request>,
     is_working: bool,
+    /// When all that it has asked is paid.
+    paid_at: Duration,
     unsent: Vec<u8>,
 }
 
@@ -62,6 +68,12 @@ impl Line {
         events.set(PollFlags::POLLIN, self.queue.len() < QUEUE);
         events.set(PollFlags::POLLOUT, !self.unsent.is_empty());
         Some((stream.as_fd(), events))
+    }
+
+    /// When its next request may begin, where one waits for nothing else.
+    pub(crate) fn begins_at(&self) -> Option<Duration> {
+        let waits = !self.is_working && !self.queue.is_empty();
+        waits.then(|| self.paid_at.saturating_sub(DEBT))
     }
 
     /// Reads what has come; false when the other end has gone.
@@ -173,6 +185,7 @@ impl Serve {
                         heard_at: Duration::ZERO,
                         queue: VecDeque::new(),
                         is_working: false,
+                        paid_at: Duration::ZERO,
                         unsent: Vec::new(),
                     };
                     self.open[at].lines.push(line);
@@ -232,6 +245,18 @@ impl Serve {
         self.open.get_mut(at)?.lines.iter_mut().find(|line| line.id == id)
     }
 
+    /// Has those guests' requests carried out that have waited for their turn.
+    pub(super) fn begin_lines(&mut self, now: Duration) {
+        let mut due = Vec::new();
+        for (at, open) in self.open.iter().enumerate() {
+            let is_due = |line: &&Line| line.begins_at().is_some_and(|begins| begins <= now);
+            due.extend(open.lines.iter().filter(is_due).map(|line| (at, line.id)));
+        }
+        for (at, id) in due {
+            self.begin_line(at, id);
+        }
+    }
+
     /// Has a guest's next request carried out.
     fn begin_line(&mut self, at: usize, id: u64) {
         let now = clock::now();
@@ -243,7 +268,11 @@ impl Serve {
             else {
                 return;
             };
+            if line.begins_at().is_none_or(|at| at > now) {
+                return;
+            }
             let Some(asked) = line.queue.pop_front() else { return };
+            line.paid_at = line.paid_at.max(now) + COST;
             let source = Source::Domain(line.uuid.to_string());
             let request = Request {
                 operation: asked.operation,

@@ -279,21 +279,30 @@ impl Serve {
     }
 
     /// Something was carried out, or came to nothing.
-    pub(super) fn finish(&mut self, id: u64, outcome: Outcome) {
+    pub(super) fn finish(&mut self, id: u64, mut outcome: Outcome) {
         let Some(job) = self.jobs.remove(&id) else { return };
+        // What the log says was answered is what was.
+        let is_late = matches!(job.to, To::Exchange) && !self.awaits(id);
+        if is_late && outcome.reply.take().is_some() {
+            outcome.why.push_str("; the client had gone before, or been answered failure");
+        }
         let now = clock::now();
         let (level, line) = job.record(&outcome, now);
         self.log.line(level, &line);
+        if is_late {
+            return;
+        }
         if let To::Line(line) = job.to {
             return self.answer_line(line, outcome.reply, outcome.hosts);
         }
         let Some(reply) = outcome.reply else { return self.close(id) };
         let Some(exchange) = self.exchanges.get_mut(&id) else { return };
-        // Answered already, when it took too long.
-        if matches!(exchange.stage, Stage::Working) {
-            exchange.answer(bytes(reply, outcome.hosts), now);
-            self.converse(id, PollFlags::empty());
-        }
+        exchange.answer(bytes(reply, outcome.hosts), now);
+        self.converse(id, PollFlags::empty());
+    }
+
+    fn awaits(&self, id: u64) -> bool {
+        self.exchanges.get(&id).is_some_and(|exchange| matches!(exchange.stage, Stage::Working))
     }
 
     /// Ends what takes too long.

@@ -260,3 +260,17 @@ fn without_descriptors_it_goes_on_and_serves_who_comes_next() {
         drop(held);
     });
 }
+
+#[test]
+fn the_log_does_not_say_that_somebody_was_answered_who_was_not() {
+    let slow = BOTH
+        .replace("uri = ", "timeout = \"4\"; uri = ")
+        .replace("backend =", "deadline = \"1\"; backend =");
+    let world = World { hang_on: Some("list"), ..two() };
+    on_stage(world, &slow, |stage| {
+        assert_eq!(tcp(Operation::List, ""), reply(Reply::Fail));
+        let line = stage.logged("operation=list");
+        assert!(line.contains("answer=none"), "{line}");
+        assert!(line.contains("been answered failure"), "{line}");
+    });
+}

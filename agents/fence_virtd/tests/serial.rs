@@ -166,14 +166,15 @@ fn a_guest_is_a_member_of_the_groups_that_have_its_name_or_uuid() {
 fn a_guest_that_says_more_than_it_may_is_not_waited_for_nor_remembered() {
     served(SERIAL, |stage, line| {
         let mut stream = line.connected();
-        let before = stage.peak_kib();
+        let (before, began) = (stage.peak_kib(), Instant::now());
         stream.set_write_timeout(Some(Duration::from_secs(2))).unwrap();
         // Garbage, and answers that it never reads.
         let list = request(Operation::List, "", 1);
         for number in 0..20_000_u32 {
             let mut frame = list.clone();
             frame[70..].copy_from_slice(&number.to_le_bytes());
-            if stream.write_all(&frame).and_then(|()| stream.write_all(&[0x61; 200])).is_err() {
+            let sent = stream.write_all(&frame).and_then(|()| stream.write_all(&[0x61; 200]));
+            if sent.is_err() || began.elapsed() > Duration::from_secs(5) {
                 break;
             }
         }
@@ -184,5 +185,18 @@ fn a_guest_that_says_more_than_it_may_is_not_waited_for_nor_remembered() {
             ask(&mut stream, &request(Operation::Monitor, "", 2)),
             Answer::Reply(Reply::Success)
         );
+    });
+}
+
+#[test]
+fn a_guest_asks_twenty_times_at_once_and_then_twenty_times_a_second() {
+    served(SERIAL, |_, line| {
+        let mut stream = line.connected();
+        let began = Instant::now();
+        for number in 0..60 {
+            let answer = ask(&mut stream, &request(Operation::Monitor, "", number));
+            assert_eq!(answer, Answer::Reply(Reply::Success));
+        }
+        assert!(began.elapsed() > Duration::from_secs(1), "{:?}", began.elapsed());
     });
 }

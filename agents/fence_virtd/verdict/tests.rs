@@ -124,6 +124,7 @@ fn nobody_is_called_back_where_nobody_can_be() {
         ("[fd00::1]:1229", true),
         ("10.0.0.1:1230", true),
         ("10.0.0.1:1229", false),
+        ("[::ffff:10.0.0.1]:1229", false),
         ("[::1]:77", false),
         ("225.0.0.12:1229", false),
         ("255.255.255.255:1229", false),

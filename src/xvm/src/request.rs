@@ -133,9 +133,14 @@ impl Datagram {
         self.0[at::ALGORITHM] != Algorithm::None.number()
     }
 
+    /// What it says that is asked.
+    pub(crate) fn operation(&self) -> Operation {
+        Operation::from_number(self.0[at::OPERATION])
+    }
+
     fn read(&self) -> Request {
         Request {
-            operation: Operation::from_number(self.0[at::OPERATION]),
+            operation: self.operation(),
             target: Target::from_field(&get::<FIELD>(&self.0, at::DOMAIN)),
             by_uuid: self.0[at::FLAGS] & IS_UUID != 0,
             call_back: self.call_back(),

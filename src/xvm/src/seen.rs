@@ -1,6 +1,7 @@
 //! What was asked before. Two rules with different reasons: a signed datagram that arrives twice is a recording
 //! ([`Replays`], for as long as there is room, also after a restart); and one request is carried out once, though a client sends
-//! it many times, in copies that differ ([`Window`], 10 s). Invariant: the oldest is forgotten first, and nothing else.
+//! it many times, in copies that differ ([`Window`], 10 s). Invariant: the oldest is forgotten first, and nothing else; what changes a
+//! domain is not forgotten because of questions, which come every minute.
 
 use crate::{Datagram, DomainName, Operation, Request};
 use sha2::{Digest as _, Sha256};
@@ -10,11 +11,11 @@ use std::{fmt, net::IpAddr, time::Duration};
 /// The length of a digest, and of an entry in the file, in bytes.
 const ENTRY: usize = 16;
 /// What the file begins with; as long as an entry.
-const HEADER: &[u8; ENTRY] = b"duet-xvm-seen 1\n";
+const HEADER: &[u8; ENTRY] = b"duet-xvm-seen 2\n";
 /// How long copies of a request that was carried out are duplicates.
 const WINDOW: Duration = Duration::from_secs(10);
 
-/// What tells a signed datagram from all others; says nothing about the key.
+/// What tells a signed datagram from all others; says nothing about the key. Its last bit says whether a domain was to be changed.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Digest([u8; ENTRY]);
 
@@ -23,6 +24,18 @@ impl Digest {
     #[must_use]
     pub fn as_bytes(&self) -> &[u8; ENTRY] {
         &self.0
+    }
+
+    /// Whether its datagram was to change a domain: only that is of any use to who sends it again.
+    #[must_use]
+    pub fn changes(&self) -> bool {
+        Self::is_change(&self.0)
+    }
+
+    /// The same of an entry of the file.
+    #[must_use]
+    pub fn is_change(entry: &[u8]) -> bool {
+        entry.last().is_some_and(|byte| byte & 1 == 1)
     }
 }
 
@@ -39,6 +52,7 @@ impl Datagram {
         let digest = Sha256::digest(self.as_bytes());
         let mut first = [0; ENTRY];
         first.copy_from_slice(&digest[..ENTRY]);
+        first[ENTRY - 1] = first[ENTRY - 1] & !1 | u8::from(self.operation().changes());
         self.is_signed().then_some(Digest(first))
     }
 }
@@ -48,17 +62,18 @@ impl Datagram {
 /// nothing come back.
 #[derive(Debug)]
 pub struct Replays {
-    order: VecDeque<Digest>,
+    /// Questions, and what changes a domain: neither makes the other give way.
+    order: [VecDeque<Digest>; 2],
     known: HashSet<Digest>,
     capacity: usize,
 }
 
 impl Replays {
-    /// None yet, and room for `capacity` of them: at one request a minute from each of four nodes, 65536 are a week. Each takes
-    /// about 50 bytes.
+    /// None yet, and room for `capacity` questions and as many others: of questions, at one a minute from each of four nodes with one
+    /// address, 65536 are eleven days; of others, more than are ever asked. Each takes about 50 bytes.
     #[must_use]
     pub fn new(capacity: usize) -> Self {
-        Self { order: VecDeque::new(), known: HashSet::new(), capacity: capacity.max(1) }
+        Self { order: Default::default(), known: HashSet::new(), capacity: capacity.max(1) }
     }
 
     /// Adds one. False if it is there already.
@@ -66,36 +81,37 @@ impl Replays {
         if !self.known.insert(digest) {
             return false;
         }
-        if self.order.len() == self.capacity {
-            if let Some(oldest) = self.order.pop_front() {
+        let order = &mut self.order[usize::from(digest.changes())];
+        if order.len() == self.capacity {
+            if let Some(oldest) = order.pop_front() {
                 self.known.remove(&oldest);
             }
         }
-        self.order.push_back(digest);
+        order.push_back(digest);
         true
     }
 
     /// How many there are.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.order.len()
+        self.known.len()
     }
 
     /// Whether there is none.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.order.is_empty()
+        self.known.is_empty()
     }
 
-    /// The whole file: its header, then digests, oldest first. More digests may be appended to it as they are added.
+    /// The whole file: its header, then digests, of each kind the oldest first. More digests may be appended to it as they are added.
     #[must_use]
     pub fn to_bytes(&self) -> Vec<u8> {
         let mut bytes = HEADER.to_vec();
-        self.order.iter().for_each(|digest| bytes.extend_from_slice(&digest.0));
+        self.order.iter().flatten().for_each(|digest| bytes.extend_from_slice(&digest.0));
         bytes
     }
 
-    /// From the file, of which the newest `capacity` digests count. `None` if it is no such file. The part of a digest at the
+    /// From the file, of which the newest `capacity` digests of each kind count. `None` if it is no such file. The part of a digest at the
     /// end is left by a crash and is passed over, so the file has to be written anew before anything is appended.
     #[must_use]
     pub fn from_bytes(bytes: &[u8], capacity: usize) -> Option<Self> {
@@ -239,6 +255,29 @@ mod tests {
     }
 
     #[test]
+    fn a_recorded_off_is_known_however_many_questions_come_after_it() {
+        let key = Key::new(b"0123456789abcdef").unwrap();
+        let protection = Protection::new(Algorithm::Sha256, Some(&key)).unwrap();
+        let asked = |operation, sequence| {
+            request(operation, "x", sequence).sign(&protection, [1; 6]).digest().unwrap()
+        };
+        let mut replays = Replays::new(2);
+        for operation in [Operation::Off, Operation::Reboot] {
+            assert!(replays.add(asked(operation, 1)));
+        }
+        for operation in [Operation::Monitor, Operation::Status, Operation::List] {
+            assert!((0..9).all(|sequence| replays.add(asked(operation, sequence))));
+        }
+        let mut again = Replays::from_bytes(&replays.to_bytes(), 2).unwrap();
+        for replays in [&mut replays, &mut again] {
+            assert_eq!(replays.len(), 4);
+            assert!(!replays.add(asked(Operation::Off, 1)));
+            assert!(!replays.add(asked(Operation::Reboot, 1)));
+            assert!(!replays.add(asked(Operation::List, 8)));
+        }
+    }
+
+    #[test]
     fn what_was_seen_is_known_after_a_restart() {
         let mut replays = Replays::new(10);
         assert!((1..=3).all(|random| replays.add(signed(random))));
@@ -255,7 +294,7 @@ mod tests {
     #[test]
     fn another_file_is_none() {
         assert!(Replays::from_bytes(b"", 10).is_none());
-        assert!(Replays::from_bytes(b"duet-xvm-seen 2\n", 10).is_none());
+        assert!(Replays::from_bytes(b"duet-xvm-seen 1\n", 10).is_none());
         assert!(Replays::from_bytes(HEADER, 10).is_some_and(|replays| replays.is_empty()));
     }
 
