@@ -1,6 +1,8 @@
 //! A lab with a running cluster, its guest, and the record of all that happens: what every scenario
 //! begins with. Nothing here waits without a bound, and everything that is believed was observed.
 
+mod fencing;
+
 use crate::configuration as text;
 use crate::failure::{Failure, Result};
 use crate::node::{Node, SHORT};
@@ -69,43 +71,6 @@ impl Cluster {
         let node = self.writing_since(Duration::ZERO, START_BOUND)?;
         tell(&format!("the guest writes on {node}"));
         self.steady()?;
-        Ok(())
-    }
-
-    fn start_fencing(&self, tell: &mut dyn FnMut(&str)) -> Result<()> {
-        tell("host side: fence_virtd, and a try of fence_xvm from node1");
-        let uri = match self.kind() {
-            Kind::Machine => "qemu:///system",
-            Kind::Container => "lxc:///system",
-        };
-        let file = |name: &str| self.lab.host.run.join(name).to_string_lossy().into_owned();
-        let configuration = text::fence_virtd(&file("fence_xvm.key"), uri);
-        crate::image::write(file("fence_virt.conf").as_ref(), configuration.as_bytes())?;
-        self.lab.host.sh(
-            &format!("chmod 600 {} {}", file("fence_virt.conf"), file("fence_xvm.key")),
-            "protecting the key",
-        )?;
-        self.lab.host.daemon(
-            "fence_virtd",
-            &[
-                "fence_virtd",
-                "-F",
-                "-d",
-                "1",
-                "-f",
-                &file("fence_virt.conf"),
-                "-p",
-                "/run/fence_virtd.pid",
-            ],
-        )?;
-        let first = &self.lab.nodes[0];
-        eventually(Duration::from_secs(40), "fence_xvm to list the nodes", || {
-            let listed = first
-                .run("fence_xvm -o list -t 5", Duration::from_secs(10))
-                .map_err(|error| error.to_string())?;
-            let all = self.lab.nodes.iter().all(|node| listed.stdout.contains(&node.name));
-            if all { Ok(()) } else { Err(format!("{}{}", listed.stdout, listed.stderr)) }
-        })?;
         Ok(())
     }
 

@@ -191,9 +191,10 @@ pub(crate) fn pacemaker(nodes: &[Node], kind: Kind, programs: &Programs) -> Stri
         let name = &node.name;
         let _ = write!(
             text,
-            "primitive fence-{name} stonith:fence_xvm params port={name} pcmk_host_list={name} \
+            "primitive fence-{name} {} params pcmk_host_map={name}:{name} \
              key_file=/etc/cluster/fence_xvm.key op monitor interval=60s timeout=30s\n\
-             location l-fence-{name} fence-{name} -inf: {name}\n"
+             location l-fence-{name} fence-{name} -inf: {name}\n",
+            programs.called("fence_xvm")
         );
     }
     let migrates = kind == Kind::Container;

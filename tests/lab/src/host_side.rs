@@ -161,6 +161,15 @@ impl HostSide {
         self.sh(&script, &format!("starting {name}")).map(drop)
     }
 
+    /// Puts a program inside, in place of what has its name.
+    pub(crate) fn put_program(&self, path: &str, content: &[u8]) -> Result<()> {
+        let path = quote(path);
+        let script = format!("rm -f {path} && cat >{path} && chmod 755 {path}");
+        self.run_with_input(&["sh", "-c", &script], Duration::from_secs(60), content)?
+            .success("installing a program on the lab's host side")
+            .map(drop)
+    }
+
     /// A UDP socket of this process that listens inside.
     pub(crate) fn udp(&self, address: &str) -> Result<UdpSocket> {
         let path = format!("/proc/{}/ns/net", self.holder.pid);

@@ -25,6 +25,7 @@ mod runner;
 mod scenario;
 mod topology;
 mod watch;
+mod wire;
 mod yardstick;
 
 use clap::{Parser, Subcommand};
@@ -199,6 +200,9 @@ fn obey(arguments: &Arguments) -> Result<i32> {
         }
         Word::List => {
             println!("{:<28} {}", differential::NAME, differential::ABOUT);
+            for (name, about) in wire::ABOUT {
+                println!("{name:<28} {about}");
+            }
             for scenario in
                 scenario::all().iter().filter(|scenario| !scenario.name.starts_with('_'))
             {
@@ -215,12 +219,8 @@ fn obey(arguments: &Arguments) -> Result<i32> {
             let again = std::env::args();
             let scenarios = Scenarios::parse_from(again);
             let compares = differential::is_wanted(&scenarios.names);
-            let others: Vec<String> = scenarios
-                .names
-                .iter()
-                .filter(|name| *name != differential::NAME)
-                .cloned()
-                .collect();
+            let (wires, mut others) = wire::chosen(&scenarios.names);
+            others.retain(|name| name != differential::NAME);
             let chosen = scenario::chosen(&others)?;
             programs::check(&scenarios.choices.agents)?;
             image::require_root()?;
@@ -230,6 +230,7 @@ fn obey(arguments: &Arguments) -> Result<i32> {
             if compares {
                 rows.push(differential::row(&place, &settings, &mut tell));
             }
+            rows.extend(wire::rows(&place, &settings, &wires, &mut tell));
             rows.extend(runner::run(&place, &settings, &chosen, &mut tell)?);
             print!("\n{}", report::table(&rows));
             tell(&format!(

@@ -20,8 +20,11 @@ struct Ours {
     installed: &'static str,
     /// Further programs of the package, and where they are installed.
     beside: &'static [(&'static str, &'static str)],
-    /// Further names of the program. None of them is one of a stock program: that has to be in the nodes as well.
+    /// Further names of the program.
     links: &'static [&'static str],
+    /// Its path is the stock program's too: only the chosen one can be there. The others are all in the nodes,
+    /// whichever runs.
+    replaces: bool,
 }
 
 const SLOTS: [Slot; 6] = [
@@ -34,6 +37,7 @@ const SLOTS: [Slot; 6] = [
             installed: "/usr/lib/ocf/resource.d/rust/VirtualDomain",
             beside: &[("VirtualDomain-libvirt", "/usr/lib/duet/VirtualDomain-libvirt")],
             links: &[],
+            replaces: false,
         }),
     },
     Slot {
@@ -45,6 +49,7 @@ const SLOTS: [Slot; 6] = [
             installed: "/usr/lib/ocf/resource.d/rust/drbd",
             beside: &[],
             links: &[],
+            replaces: false,
         }),
     },
     Slot {
@@ -57,6 +62,7 @@ const SLOTS: [Slot; 6] = [
             installed: "/usr/lib/ocf/resource.d/rust/drbd-watch",
             beside: &[("drbd-watchd", "/usr/lib/duet/drbd-watchd")],
             links: &[],
+            replaces: false,
         }),
     },
     Slot {
@@ -68,15 +74,40 @@ const SLOTS: [Slot; 6] = [
             installed: "/usr/lib/drbd/crm-fence-peer",
             beside: &[],
             links: &["/usr/lib/drbd/crm-unfence-peer"],
+            replaces: false,
         }),
     },
-    Slot { name: "fence_xvm", stock: "stonith:fence_xvm", ours: None },
-    Slot { name: "fence_virtd", stock: "fence_virtd", ours: None },
+    Slot {
+        name: "fence_xvm",
+        stock: "stonith:fence_xvm",
+        ours: Some(Ours {
+            called: "stonith:fence_xvm",
+            package: "fence_xvm",
+            installed: "/usr/sbin/fence_xvm",
+            beside: &[],
+            links: &["/usr/sbin/fence_virt"],
+            replaces: true,
+        }),
+    },
+    Slot {
+        name: "fence_virtd",
+        stock: "fence_virtd",
+        ours: Some(Ours {
+            called: "fence_virtd",
+            package: "fence_virtd",
+            installed: "/usr/sbin/fence_virtd",
+            beside: &[],
+            links: &[],
+            replaces: true,
+        }),
+    },
 ];
 
 /// A program of ours that goes into the nodes.
 #[derive(Debug, Clone)]
 pub(crate) struct Built {
+    /// The slot it belongs to, where the stock program has the same path.
+    replaces: Option<&'static str>,
     pub(crate) built: PathBuf,
     pub(crate) installed: &'static str,
     /// Where links to it are.
@@ -92,7 +123,7 @@ pub(crate) struct Programs {
 
 impl Programs {
     /// Reads a choice like `stock`, `ours` or `VirtualDomain=stock,drbd=stock`, and builds ours:
-    /// they are put into the nodes even where the stock program is chosen to run.
+    /// they are put into the nodes even where the stock program is chosen to run, unless both have one path.
     pub(crate) fn chosen(words: &str) -> Result<Self> {
         let ours = choice(words)?;
         let packages: Vec<&str> =
@@ -100,14 +131,18 @@ impl Programs {
         let directory = build(&packages)?;
         let built = SLOTS
             .iter()
-            .filter_map(|slot| slot.ours.as_ref())
-            .flat_map(|ours| {
-                let first = (ours.package, ours.installed, ours.links);
+            .filter_map(|slot| Some((slot.name, slot.ours.as_ref()?)))
+            .flat_map(|(slot, ours)| {
+                let replaces = ours.replaces.then_some(slot);
+                let built = |name: &str, installed, links| {
+                    let built = directory.join(name);
+                    Built { replaces, built, installed, links }
+                };
+                let first = built(ours.package, ours.installed, ours.links);
                 let beside =
-                    ours.beside.iter().map(|(name, installed)| (*name, *installed, &[][..]));
-                std::iter::once(first).chain(beside)
+                    ours.beside.iter().map(|(name, installed)| built(name, installed, &[]));
+                std::iter::once(first).chain(beside).collect::<Vec<_>>()
             })
-            .map(|(name, installed, links)| Built { built: directory.join(name), installed, links })
             .collect();
         Ok(Self { ours, built })
     }
@@ -137,8 +172,14 @@ impl Programs {
         self.ours.get(name) == Some(&true)
     }
 
-    pub(crate) fn ours(&self) -> &[Built] {
-        &self.built
+    /// The programs of ours that are installed.
+    pub(crate) fn ours(&self) -> impl Iterator<Item = &Built> {
+        self.built.iter().filter(|built| built.replaces.is_none_or(|slot| self.is_ours(slot)))
+    }
+
+    /// The file of one of ours.
+    pub(crate) fn file(&self, name: &str) -> Option<&Built> {
+        self.ours().find(|built| built.built.ends_with(name))
     }
 
     /// One line: which runs in every slot.
@@ -255,8 +296,7 @@ mod tests {
     #[test]
     fn ours_is_the_default_where_it_exists() {
         let ours = choice("").unwrap();
-        assert!(ours["VirtualDomain"] && ours["drbd"]);
-        assert!(!ours["fence_xvm"]);
+        assert!(ours["VirtualDomain"] && ours["drbd"] && ours["fence_xvm"] && ours["fence_virtd"]);
     }
 
     #[test]
@@ -267,10 +307,31 @@ mod tests {
     }
 
     #[test]
+    fn what_has_the_stock_programs_path_is_installed_only_where_it_is_chosen() {
+        let installed = |words: &str| {
+            let built = |replaces, installed| Built {
+                replaces,
+                built: PathBuf::from(installed),
+                installed,
+                links: &[],
+            };
+            let built = vec![
+                built(None, "/usr/lib/drbd/crm-fence-peer"),
+                built(Some("fence_xvm"), "/usr/sbin/fence_xvm"),
+                built(Some("fence_virtd"), "/usr/sbin/fence_virtd"),
+            ];
+            let programs = Programs { ours: choice(words).unwrap(), built };
+            programs.ours().map(|built| built.installed).collect::<Vec<_>>()
+        };
+        assert_eq!(installed("").len(), 3);
+        assert_eq!(installed("stock"), ["/usr/lib/drbd/crm-fence-peer"]);
+        let mixed = ["/usr/lib/drbd/crm-fence-peer", "/usr/sbin/fence_virtd"];
+        assert_eq!(installed("fence_xvm=stock"), mixed);
+    }
+
+    #[test]
     fn a_wrong_choice_is_refused_with_what_there_is() {
         assert!(choice("Virtual=ours").unwrap_err().to_string().contains("VirtualDomain"));
-        let why = choice("fence_xvm=ours").unwrap_err().to_string();
-        assert!(why.contains("no fence_xvm of ours yet"));
         assert!(choice("drbd=theirs").unwrap_err().to_string().contains("neither"));
     }
 }

@@ -76,7 +76,7 @@ pub(crate) fn chosen(names: &[String]) -> Result<Vec<Scenario>> {
         if !all().iter().any(|scenario| wanted(scenario, name)) {
             let known: Vec<String> = all().iter().map(full_name).collect();
             return Err(Failure::Refused(format!(
-                "No scenario {name:?}; there are all, containers, machines, differential, {}",
+                "No scenario {name:?}; there are all, containers, machines, differential, wire, {}",
                 known.join(", ")
             )));
         }
@@ -135,6 +135,6 @@ fn boots_since(cluster: &Cluster, zero: Duration) -> usize {
 }
 
 /// A claim, and what was seen instead.
-fn claim(holds: bool, otherwise: impl FnOnce() -> String) -> Result<()> {
+pub(crate) fn claim(holds: bool, otherwise: impl FnOnce() -> String) -> Result<()> {
     if holds { Ok(()) } else { Err(Failure::broken(otherwise())) }
 }

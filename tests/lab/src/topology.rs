@@ -366,7 +366,8 @@ fn uri(kind: Kind) -> &'static str {
     }
 }
 
-fn uuid(node: &str) -> String {
+/// What libvirt knows a node by, besides its name.
+pub(crate) fn uuid(node: &str) -> String {
     format!("d0e70000-0077-4000-8000-0000000000{:02}", index(node))
 }
 

@@ -54,6 +54,20 @@ pub(super) fn fenced(cluster: &Cluster, witness: &str, target: &str) -> Result<(
     Ok(())
 }
 
+/// Clears Pacemaker's record of fencings, so that what is found there later is new.
+pub(super) fn forget_fencing(node: &Node) -> Result<()> {
+    node.sh("stonith_admin --cleanup --history '*'", "clearing the fencing history").map(drop)
+}
+
+/// The way to all other nodes over the cluster's network, which leads nowhere (`add`) or is free again (`del`). The way to
+/// the host side, and to who fences, stays.
+pub(super) fn route(node: &Node, cluster: &Cluster, word: &str) -> Result<()> {
+    let others = cluster.lab.nodes.iter().filter(|other| other.name != node.name);
+    let script: Vec<String> =
+        others.map(|other| format!("ip route {word} blackhole {}/32", other.address())).collect();
+    node.sh(&script.join(" && "), "cutting or mending the cluster's network").map(drop)
+}
+
 /// Waits until the guest has booted on this node again after `zero` and writes; says when the first
 /// write came. It must be one boot.
 pub(super) fn restarted(cluster: &Cluster, active: &str, zero: Duration) -> Result<Duration> {

@@ -1,5 +1,6 @@
 //! Scenarios that need no DRBD: two containers, the guest on a network block device of the host side.
 
+mod fencing;
 mod guest;
 mod libvirtd;
 mod many;
@@ -91,6 +92,29 @@ pub(super) fn table() -> Vec<Scenario> {
             "corosync-killed",
             "the active node's corosync is killed; the node must be fenced before its guest starts elsewhere",
             nodes::corosync_killed,
+        ),
+        Scenario {
+            bound: Duration::from_secs(420),
+            ..scenario(
+                "fence-race",
+                "each node has the other shot, and a delay decides: with a device for each, then one for both",
+                fencing::race,
+            )
+        },
+        scenario(
+            "fence-daemon-restarted",
+            "fence_virtd dies and comes back while a node asks for the fencing of the other",
+            fencing::daemon_restarted,
+        ),
+        scenario(
+            "fence-wrong-key",
+            "the node that is to fence has another key: nothing is started before it has the right one",
+            fencing::wrong_key,
+        ),
+        scenario(
+            "fence-by-hand",
+            "nobody can fence; nothing is started before an administrator confirms the death",
+            fencing::by_hand,
         ),
         Scenario {
             spoils: true,

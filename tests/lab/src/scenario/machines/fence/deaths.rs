@@ -5,7 +5,7 @@ use super::{A_WHILE, PATIENCE, Pair, device, one_writable, steps};
 use crate::cluster::Cluster;
 use crate::failure::Result;
 use crate::node::{Cable, Node, SHORT, Switch};
-use crate::scenario::checks::settled;
+use crate::scenario::checks::{route, settled};
 use crate::scenario::machines::MINUTES;
 use crate::scenario::{Story, boots_since, claim, downtime};
 use duet_oracle::eventually;
@@ -155,12 +155,4 @@ pub(super) fn partition(cluster: &Cluster) -> Result<Story> {
         .figure("handler", answer.at - answer.called)
         .figure("cut to first write", first - zero)
         .figure("downtime", downtime(cluster, zero)?))
-}
-
-/// The way to all other nodes over the cluster's network, which leads nowhere or is free again.
-fn route(node: &Node, cluster: &Cluster, word: &str) -> Result<()> {
-    let others = cluster.lab.nodes.iter().filter(|other| other.name != node.name);
-    let script: Vec<String> =
-        others.map(|other| format!("ip route {word} blackhole {}/32", other.address())).collect();
-    node.sh(&script.join(" && "), "cutting or mending the cluster's network").map(drop)
 }

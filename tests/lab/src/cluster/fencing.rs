@@ -1,0 +1,69 @@
+//! The host side's part of fencing: the daemon that ends nodes, and its end and return. What is chosen of ours is
+//! installed there over the stock program of its name, as in the nodes.
+
+use super::Cluster;
+use crate::configuration as text;
+use crate::failure::{Failure, Result};
+use crate::node_files::Kind;
+use duet_oracle::eventually;
+use std::fs;
+use std::time::Duration;
+
+impl Cluster {
+    /// From the key to a node that hears from the daemon about all nodes.
+    pub(super) fn start_fencing(&self, tell: &mut dyn FnMut(&str)) -> Result<()> {
+        tell("host side: fence_virtd, and a try of fence_xvm from node1");
+        for name in ["fence_xvm", "fence_virtd"] {
+            let Some(program) = self.programs.file(name) else { continue };
+            let doing = format!("read {}", program.built.display());
+            let content = fs::read(&program.built).map_err(Failure::io(doing))?;
+            self.lab.host.put_program(program.installed, &content)?;
+            for link in program.links {
+                let script = format!("ln -sf {} {link}", program.installed);
+                self.lab.host.sh(&script, "linking a program")?;
+            }
+        }
+        let uri = match self.kind() {
+            Kind::Machine => "qemu:///system",
+            Kind::Container => "lxc:///system",
+        };
+        let [key, file] = ["fence_xvm.key", "fence_virt.conf"].map(|name| self.fencing_file(name));
+        crate::image::write(file.as_ref(), text::fence_virtd(&key, uri).as_bytes())?;
+        self.lab.host.sh(&format!("chmod 600 {file} {key}"), "protecting the key")?;
+        self.start_fence_daemon()
+    }
+
+    /// Starts the daemon and waits until a node hears from it about all nodes.
+    pub(crate) fn start_fence_daemon(&self) -> Result<()> {
+        let file = self.fencing_file("fence_virt.conf");
+        let daemon = self.programs.called("fence_virtd");
+        let argv = [daemon, "-F", "-d", "1", "-f", &file, "-p", "/run/fence_virtd.pid"];
+        self.lab.host.daemon("fence_virtd", &argv)?;
+        eventually(Duration::from_secs(40), "fence_xvm to list the nodes", || {
+            let mut said = String::new();
+            for node in &self.lab.nodes {
+                // One that is off cannot be asked from.
+                let Ok(listed) = node.run("fence_xvm -o list -t 5", Duration::from_secs(10)) else {
+                    continue;
+                };
+                if self.lab.nodes.iter().all(|node| listed.stdout.contains(&node.name)) {
+                    return Ok(());
+                }
+                said += &format!("{}: {}{}", node.name, listed.stdout, listed.stderr);
+            }
+            Err(said)
+        })?;
+        Ok(())
+    }
+
+    /// Ends the daemon without a word to it.
+    pub(crate) fn kill_fence_daemon(&self) -> Result<()> {
+        let script = "kill -9 $(pidof fence_virtd) && \
+                      timeout 20 sh -c 'while pidof fence_virtd >/dev/null; do sleep 0.1; done'";
+        self.lab.host.sh(script, "killing fence_virtd").map(drop)
+    }
+
+    fn fencing_file(&self, name: &str) -> String {
+        self.lab.host.run.join(name).to_string_lossy().into_owned()
+    }
+}
