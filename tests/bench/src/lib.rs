@@ -12,7 +12,8 @@ pub mod measure;
 mod plan;
 
 pub use plan::{
-    Callgrind, Command, Counts, Instructions, Plan, Timing, Together, Watched, Watching, median,
+    Beset, Callgrind, Command, Counts, Instructions, Plan, Timing, Together, Watched, Watching,
+    median,
 };
 
 /// Why nothing was measured.
@@ -45,6 +46,9 @@ pub enum Error {
         /// Why.
         source: std::io::Error,
     },
+    /// A peer that could not do what it is there for.
+    #[error("Could not {0}: {1}")]
+    Hostile(&'static str, String),
     /// Something that was to come did not.
     #[error("{0} did not come within {limit} s", limit = .1.as_secs())]
     Late(String, std::time::Duration),
@@ -53,7 +57,7 @@ pub enum Error {
     Plan(#[from] serde_json::Error),
     /// The measuring program was called with other words than it knows.
     #[error(
-        "Usage: duet-bench rounds|count|together PLAN, duet-bench watch PLAN, duet-bench memory COMMAND..., duet-bench kernel|kernel-cut FILE, or duet-bench write DEVICE OFFSET LOG"
+        "Usage: duet-bench rounds|count|together PLAN, duet-bench watch|beset PLAN, duet-bench memory COMMAND..., duet-bench kernel|kernel-cut FILE, or duet-bench write DEVICE OFFSET LOG"
     )]
     Words,
 }

@@ -3,6 +3,7 @@
 
 #![allow(clippy::disallowed_methods, reason = "it reads its plan and starts what is measured")]
 
+mod beset;
 mod kernel;
 mod watch;
 mod write;
@@ -40,6 +41,7 @@ fn obey(words: &[String]) -> Result<()> {
             print(&count::count(&read::<Plan>(plan)?, &own)?)
         }
         [word, plan] if word == "watch" => print(&watch::watch(&read(plan)?)?),
+        [word, plan] if word == "beset" => print(&beset::beset(&read(plan)?)?),
         [word, path] if word == "kernel" => kernel::serve(path.as_ref(), false),
         [word, path] if word == "kernel-cut" => kernel::serve(path.as_ref(), true),
         [word, device, offset, log] if word == "write" => {

@@ -121,6 +121,23 @@ pub struct Watching {
     pub rounds: usize,
 }
 
+/// Clients of a fencing daemon to measure beside hostile peers of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Beset {
+    /// What honest clients do, one after the other.
+    pub commands: Vec<Command>,
+    /// How often.
+    pub rounds: usize,
+    /// Where the daemon listens for multicast.
+    pub multicast_port: u16,
+    /// And by tcp.
+    pub tcp_port: u16,
+    /// The file of its key: those who cannot be called back have it.
+    pub key: String,
+    /// Addresses that lead nowhere.
+    pub nowhere: Vec<String>,
+}
+
 /// What a watcher did.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Watched {

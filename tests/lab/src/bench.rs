@@ -1,9 +1,10 @@
 //! `lab bench`: what our agents cost beside the stock ones, measured in a node of a running cluster,
-//! against its libvirtd and its live CIB, in the environment that Pacemaker gives; the fencing handlers on the host side of a
-//! lab without one. Both kinds run in the same shuffled rounds, so only figures of one run are ever compared with each other.
+//! against its libvirtd and its live CIB, in the environment that Pacemaker gives; fencing on the host side of a lab
+//! without one. Both kinds run in the same shuffled rounds, so only figures of one run are ever compared with each other.
 
 pub(crate) mod agents;
 pub(crate) mod drbd;
+mod fencing;
 mod gates;
 mod handlers;
 mod on_host;
@@ -41,6 +42,8 @@ pub(crate) enum Part {
     Agents,
     /// DRBD's fencing handlers.
     Handlers,
+    /// fence_xvm and fence_virtd.
+    Fencing,
 }
 
 /// Measures, prints the table, keeps it; whether every gate holds comes back. `settings` are those of a cluster, for which
@@ -63,7 +66,7 @@ pub(crate) fn run(
         cluster.down()?;
         measured?;
     }
-    if parts.contains(&Part::Handlers) {
+    if parts.iter().any(|part| *part != Part::Agents) {
         let program = programs::build(&["duet-bench"])?;
         let host = on_host::Host::start(place, suite, &program.join("duet-bench"), tell)?;
         let measured = on_host(&host, &program, &mut results, tell);
@@ -162,14 +165,20 @@ fn on_host(
     tell: &mut dyn FnMut(&str),
 ) -> Result<()> {
     let rounds = results.rounds;
-    tell(&format!("host side: {rounds} shuffled rounds of the fencing handlers"));
-    let stage = handlers::Stage::prepare(host, &built.join("duet-bench-stub"))?;
-    let mut groups = stage.groups();
-    groups.push(vec![on_host::floor()]);
+    let mut groups = vec![vec![on_host::floor()]];
+    if results.has(Part::Handlers) {
+        groups.extend(handlers::Stage::prepare(host, &built.join("duet-bench-stub"))?.groups());
+    }
+    let fencing = results.has(Part::Fencing).then(|| fencing::Stage::prepare(host)).transpose()?;
+    groups.extend(fencing.iter().flat_map(fencing::Stage::groups));
+    tell(&format!("host side: {rounds} shuffled rounds of {} commands", groups.len()));
     let plan = Plan { rounds, warm_up: 2, groups, at_once: 0 };
     let within = Duration::from_secs(900);
     results.timings.extend(host.measure::<Vec<_>>("rounds", &plan, within)?);
     results.counts.extend(host.measure::<Vec<_>>("count", &plan, within)?);
+    if let Some(fencing) = fencing {
+        results.fencing = fencing.beside(host, tell)?;
+    }
     Ok(())
 }
 

@@ -5,7 +5,7 @@ use super::agents::{
     FLOOR, FROZEN_MONITOR, FROZEN_STOP, FROZEN_STOP_TIMEOUT, MONITOR, PLAIN_MONITOR, Whose, label,
 };
 use super::table::{AtOnce, Results, Row};
-use super::{Part, drbd, handlers, on_host};
+use super::{Part, drbd, fencing, handlers, on_host};
 use duet_bench::Timing;
 use serde::Serialize;
 use std::time::Duration;
@@ -43,6 +43,14 @@ const DECODING: f64 = 5.0;
 const HANDLER_WALL: f64 = 15.0;
 /// The most processes that it starts, with the one that writes its record.
 const HANDLER_CHILDREN: [(&str, u64); 2] = [(handlers::FENCE, 6), (handlers::UNFENCE, 2)];
+/// How many times the time of Debian's client ours may take.
+const CLIENT_RATIO: f64 = 1.1;
+/// In ms, from the start of many clients of one node to the end of the last.
+const CLIENTS_AT_ONCE: f64 = 500.0;
+/// In ms, the slowest answer to an honest client beside hostile ones.
+const BESET_WALL: f64 = 50.0;
+/// The most memory of fence_virtd.
+const VIRTD_KIB: u64 = 10 * 1024;
 /// How soon a monitor answers while libvirtd does not.
 const FROZEN_MONITOR_WALL: Duration = Duration::from_secs(2);
 
@@ -68,7 +76,59 @@ pub(super) fn gates(results: &Results) -> Vec<Gate> {
     if results.has(Part::Handlers) {
         gates.extend(handlers(results));
     }
+    if results.has(Part::Fencing) {
+        gates.extend(fencing(results));
+    }
     gates.push(every_command_succeeded(results));
+    gates
+}
+
+/// Those of fence_xvm and fence_virtd.
+fn fencing(results: &Results) -> Vec<Gate> {
+    let mut gates = Vec::new();
+    for row in fencing::ROWS {
+        let [stock, ours] = Whose::BOTH.map(|whose| Row::of(results, &label(row, whose)));
+        let seen = stock.zip(ours).map(|(stock, ours)| {
+            let ratio = ours.wall_ms / stock.wall_ms;
+            (format!("{ratio:.2} times, at most {CLIENT_RATIO}"), ratio <= CLIENT_RATIO)
+        });
+        gates.push(gate(&format!("{row}: time, against stock"), seen));
+    }
+    let at_most = |name: String, samples: Option<&Vec<f64>>, limit: f64| {
+        let slowest = samples.and_then(|samples| samples.iter().copied().reduce(f64::max));
+        let limit =
+            limit * Row::of(results, on_host::FLOOR).map_or(1.0, |row| slowness(row.cpu_ms));
+        let seen = |wall| (format!("{wall:.1} ms at most, limit {limit:.0} ms"), wall <= limit);
+        gate(&name, slowest.map(seen))
+    };
+    let ours = label(fencing::TOGETHER, Whose::Ours);
+    let together = results.fencing.together.iter().find(|together| together.name == ours);
+    let name = format!("{}: {} at once", fencing::TOGETHER, fencing::AT_ONCE);
+    gates.push(at_most(name, together.map(|together| &together.wall_ms), CLIENTS_AT_ONCE));
+    for row in fencing::BESET {
+        let timing = results.fencing.beset.iter().find(|timing| timing.name == row);
+        gates.push(at_most(
+            format!("{row}: time"),
+            timing.map(|timing| &timing.wall_ms),
+            BESET_WALL,
+        ));
+    }
+    let daemon = results.fencing.daemon.as_ref();
+    let number = fencing::REQUESTS;
+    gates.push(gate(
+        &format!("fence_virtd: memory, {number} requests"),
+        daemon.map(|daemon| {
+            let seen = daemon.peak_kib;
+            (format!("{seen} KiB, limit {VIRTD_KIB} KiB"), seen <= VIRTD_KIB)
+        }),
+    ));
+    gates.push(gate(
+        &format!("fence_virtd: descriptors, {number} requests"),
+        daemon.map(|daemon| {
+            let (before, after) = (daemon.descriptors_before, daemon.descriptors_after);
+            (format!("{before} before, {after} after"), after <= before)
+        }),
+    ));
     gates
 }
 
@@ -175,7 +235,8 @@ fn drbd(results: &Results) -> Vec<Gate> {
 /// Rows that do not name their agent are about VirtualDomain.
 fn gate(name: &str, seen: Option<(String, bool)>) -> Gate {
     let (seen, holds) = seen.unwrap_or(("not measured".to_owned(), false));
-    let agent = if name.starts_with("drbd ") { "" } else { "VirtualDomain " };
+    let has_agent = name.starts_with("drbd ") || name.starts_with("fence_");
+    let agent = if has_agent { "" } else { "VirtualDomain " };
     Gate { name: format!("{agent}{name}"), seen, holds }
 }
 
@@ -229,11 +290,12 @@ fn expected(name: &str) -> i32 {
 
 fn every_command_succeeded(results: &Results) -> Gate {
     let status = |timing: &Timing| (timing.name.clone(), timing.statuses.clone());
-    let together = results.together.iter();
+    let together = results.together.iter().chain(&results.fencing.together);
     let strange: Vec<String> = results
         .timings
         .iter()
         .chain(&results.frozen.timings)
+        .chain(&results.fencing.beset)
         .map(status)
         .chain(together.map(|together| (together.name.clone(), together.statuses.clone())))
         .filter(|(name, statuses)| !statuses.iter().eq([&expected(name)]))

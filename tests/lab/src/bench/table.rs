@@ -2,7 +2,7 @@
 
 use super::agents::{self, FLOOR, MONITOR, PLAIN_MONITOR, Whose, label};
 use super::gates::{Gate, USUAL_FLOOR, gates, slowness};
-use super::{Part, drbd, handlers, on_host};
+use super::{Part, drbd, fencing, handlers, on_host};
 use duet_bench::{Counts, Instructions, Timing, Together, Watched, median};
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -25,6 +25,7 @@ pub(super) struct Results {
     pub(super) decoding: BTreeMap<String, f64>,
     /// The watcher of DRBD.
     pub(super) watched: Watched,
+    pub(super) fencing: fencing::Fencing,
 }
 
 impl Results {
@@ -68,7 +69,7 @@ pub(super) struct Machine {
 
 /// Every row below the floors, in its order.
 pub(super) fn rows() -> impl Iterator<Item = &'static str> {
-    agents::ROWS.into_iter().chain(drbd::ROWS).chain(handlers::ROWS)
+    agents::ROWS.into_iter().chain(drbd::ROWS).chain(handlers::ROWS).chain(fencing::ROWS)
 }
 
 /// What is stored: the table's figures, the gates, and every sample.
@@ -225,6 +226,15 @@ pub(super) fn text(results: &Results) -> String {
     if results.has(Part::Agents) {
         out += &beside(results);
     }
+    for together in &results.fencing.together {
+        let name = format!("{} at once: {}", fencing::AT_ONCE, together.name);
+        let wall = median(&together.wall_ms).unwrap_or(f64::NAN);
+        let _ = writeln!(out, "{name:<34}{wall:>10.1}");
+    }
+    for timing in &results.fencing.beset {
+        let wall = median(&timing.wall_ms).unwrap_or(f64::NAN);
+        let _ = writeln!(out, "{:<34}{wall:>10.1}", timing.name);
+    }
     out += &notes(results);
     out += "\ngates\n";
     for gate in gates(results) {
@@ -290,6 +300,10 @@ fn notes(results: &Results) -> String {
              rule. Every tool\nof DRBD's and Pacemaker's is a stub, which alone takes {stub:.2} ms; ours calls five \
              of them, or one. The disk that\nkeeps our record is memory."
         );
+    }
+    if results.has(Part::Fencing) {
+        out += "fence_xvm: both clients ask our daemon over the loopback; at once, each its own. beset: eight silent \
+                peers, one that\ndrips and three call-backs to nowhere.\n";
     }
     for row in &results.counts {
         if let Instructions::Skipped(why) = &row.instructions

@@ -45,6 +45,12 @@ fn results(floor: f64, cpu: f64, children: u64) -> Results {
         counts.push(counted(label(row, Whose::Stock), 50));
         counts.push(counted(label(row, Whose::Ours), most));
     }
+    for row in fencing::ROWS {
+        for whose in Whose::BOTH {
+            timings.push(timing(label(row, whose), 2.5));
+            counts.push(counted(label(row, whose), 0));
+        }
+    }
     let together = [MONITOR, PLAIN_MONITOR].into_iter().flat_map(|row| {
         [(Whose::Stock, 2000.0), (Whose::Ours, 90.0)].map(|(whose, wall)| Together {
             name: label(row, whose),
@@ -54,7 +60,7 @@ fn results(floor: f64, cpu: f64, children: u64) -> Results {
         })
     });
     Results {
-        parts: vec![Part::Agents, Part::Handlers],
+        parts: vec![Part::Agents, Part::Handlers, Part::Fencing],
         machine: Machine {
             processors: 2,
             kernel: "6.1".into(),
@@ -74,6 +80,20 @@ fn results(floor: f64, cpu: f64, children: u64) -> Results {
                 timing(label(FROZEN_STOP, Whose::Ours), 12_000.0),
             ],
             guest_is_gone: true,
+        },
+        fencing: fencing::Fencing {
+            together: vec![Together {
+                name: label(fencing::TOGETHER, Whose::Ours),
+                wall_ms: vec![60.0; 3],
+                cpu_ms: vec![60.0; 3],
+                statuses: [0].into(),
+            }],
+            beset: fencing::BESET.map(|row| timing(row.to_owned(), 5.0)).to_vec(),
+            daemon: Some(fencing::Daemon {
+                peak_kib: 4300,
+                descriptors_before: 16,
+                descriptors_after: 16,
+            }),
         },
         watched: Watched { delays_ms: vec![70.0, 80.0], resident_kib: 4000 },
         decoding: [("8.4.11".to_owned(), 0.8), ("9.3.3".to_owned(), 1.1)].into(),
@@ -192,9 +212,38 @@ fn each_bound_of_the_handlers_is_kept_by_a_gate_of_its_own() {
 }
 
 #[test]
+fn each_bound_of_fencing_is_kept_by_a_gate_of_its_own() {
+    for row in fencing::ROWS {
+        let slow = spoilt(|results| {
+            let name = label(row, Whose::Ours);
+            let found = results.timings.iter_mut().find(|timing| timing.name == name).unwrap();
+            found.wall_ms = vec![2.9; 3];
+        });
+        assert_eq!(slow, format!("{row}: time, against stock"));
+    }
+    let slow = spoilt(|results| results.fencing.together[0].wall_ms[1] = 501.0);
+    assert_eq!(slow, "fence_xvm status: 20 at once");
+    for (index, row) in fencing::BESET.iter().enumerate() {
+        let slow = spoilt(|results| results.fencing.beset[index].wall_ms[2] = 50.1);
+        assert_eq!(slow, format!("{row}: time"));
+    }
+    let daemon = |change: fn(&mut fencing::Daemon)| {
+        spoilt(|results| change(results.fencing.daemon.as_mut().unwrap()))
+    };
+    assert_eq!(daemon(|daemon| daemon.peak_kib = 10_241), "fence_virtd: memory, 10000 requests");
+    assert_eq!(
+        daemon(|daemon| daemon.descriptors_after = 17),
+        "fence_virtd: descriptors, 10000 requests"
+    );
+    let wrong = spoilt(|results| results.fencing.beset[0].statuses = [0, 1].into());
+    assert_eq!(wrong, "every measured command succeeded, every time");
+}
+
+#[test]
 fn a_part_alone_has_its_own_gates() {
     let mut some = results(0.9, 1.4, 0);
     some.parts = vec![Part::Handlers];
+    some.fencing = fencing::Fencing::default();
     some.counts.retain(|one| one.name.starts_with("drbd ") || one.name.starts_with("/bin"));
     assert_eq!((gates(&some).len(), failing(&some)), (5, Vec::new()));
     assert!(!text(&some).contains("at once"));
@@ -222,6 +271,7 @@ fn what_was_not_measured_does_not_pass() {
     nothing.frozen = Frozen::default();
     nothing.decoding.clear();
     nothing.watched = Watched::default();
+    nothing.fencing = fencing::Fencing::default();
     let all = gates(&nothing).len();
     // The last one is about commands that were measured.
     assert_eq!(failing(&nothing).len(), all - 1);
