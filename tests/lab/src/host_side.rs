@@ -1,5 +1,5 @@
 //! The host side of a lab: mount, process, network, name and IPC namespaces of its own whose root
-//! is an overlay over the image's tree. Its libvirtd, QEMU and fence_virtd are the image's; nothing
+//! is an overlay over the image's tree. Its libvirtd and QEMU are the image's, and so is fence_virtd where not ours runs; nothing
 //! in it sees or touches the machine's own libvirt, cluster, host name, firewall or loop devices,
 //! and when its first process ends, the kernel ends everything in it.
 
