@@ -208,7 +208,7 @@ fn without_the_lock_a_rule_that_is_found_has_to_be_seen_in_a_newer_version() {
     // An unfence-peer of before got no answer, and its change to this version may arrive yet.
     let cib = stage.cluster.cib();
     let version = ["admin_epoch", "epoch", "num_updates"].map(|name| cib.get(name).unwrap());
-    std::fs::write(locks.join("fence.r0.change"), version.join(" ")).unwrap();
+    std::fs::write(locks.join(".change.fence.r0"), version.join(" ")).unwrap();
     assert_eq!(fence(node, &[]).code, 4);
     assert_ne!(stage.epoch(), bumped);
 }
@@ -231,5 +231,5 @@ fn without_the_lock_nobody_is_freed() {
     std::fs::remove_file(node.at("locks")).unwrap();
     let ran = unfence(&["--lock-file=NONE"]);
     assert_eq!((ran.code, stage.allowed()), (0, None), "{ran:?}");
-    assert!(!is_there(&node.at("locks").join("fence.r0.change")), "it was answered");
+    assert!(!is_there(&node.at("locks").join(".change.fence.r0")), "it was answered");
 }
