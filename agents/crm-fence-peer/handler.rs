@@ -1,5 +1,9 @@
 //! One call of crm-fence-peer or crm-unfence-peer, from its arguments to its exit code. Invariant: it ends by its deadline,
-//! with a code that `decide` gave or with 1, and leaves a line in the log that says why.
+//! with a code that `decide` gave or with 1, and leaves a line in the log that says why; also where the kernel does not let go of
+//! it, which is why a child does all of it and this process only waits for the child's word.
+//!
+//! A call that is killed ends with its child: nothing is looked at or sent for it any more. A change that it had sent can
+//! still be made, which is no other thing with a child than without one (`late`).
 
 #![allow(
     clippy::disallowed_methods,
@@ -14,7 +18,11 @@ use std::{
 };
 
 use duet_drbd::handler::Call;
-use duet_host::{Log, clock, drbd, guard, leave_with};
+use duet_host::{
+    Log, clock, drbd,
+    entrust::{self, Heard, Voice},
+    guard, leave_with,
+};
 use duet_ocf::{Deadline, Environment, Level, chain};
 
 use crate::{
@@ -26,7 +34,7 @@ use crate::{
     observe::{Observer, kernel},
     options::{Options, Purpose},
     program::Program,
-    record::{Ending, Record, Store},
+    record::{Ending, Record, RecordError, Store},
     suicide, tell,
     turns::Turns,
 };
@@ -35,10 +43,13 @@ use crate::{
 const KEEPING: Duration = Duration::from_millis(250);
 /// How long a node that ends itself may still take after [`Options`] would have ended the call.
 const SUICIDE: Duration = Duration::from_secs(400);
+/// How much later than the child, which can say more, this process ends the call.
+const LAST_WORD: Duration = Duration::from_millis(500);
 
-/// What several threads use: this one, and the one that ends the call when it takes too long.
+/// What several threads of the child use: the one that does the work, and the one that ends it when it takes too long.
 pub(crate) struct Common {
     log: Arc<Log>,
+    voice: Voice,
     is_quiet: bool,
     /// Nothing is left behind where nothing is done.
     keeps: bool,
@@ -60,19 +71,78 @@ pub(crate) fn run(mode: Mode, arguments: &[OsString]) -> ! {
     if let Purpose::Replay(path) = &options.purpose {
         leave_with(tell::replay(path, &options, &log));
     }
-    let common = Arc::new(Common {
-        log,
-        is_quiet: options.is_quiet,
-        keeps: acts,
-        record: Mutex::new(Record::begin(name, &words, std::env::vars_os())),
-        end: Mutex::new(Deadline::at(options.decision.end())),
+    let record = Record::begin(name, &words, std::env::vars_os());
+    let end = options.decision.end();
+    let heard = entrust::entrust(Deadline::at(end + LAST_WORD), KEEPING, |voice| {
+        if acts {
+            // Where the kernel keeps the child, nobody is to wait for the end of its output.
+            entrust::close_output();
+        }
+        work(
+            mode,
+            &options,
+            Common {
+                log: Arc::clone(&log),
+                voice,
+                is_quiet: options.is_quiet,
+                keeps: acts,
+                record: Mutex::new(record.clone()),
+                end: Mutex::new(Deadline::at(end)),
+            },
+        );
     });
+    let why = match heard {
+        Ok(Heard::Told { code, is_through }) => {
+            if !is_through && acts {
+                log.line(Level::Warning, "The record of this call was not written in time");
+            }
+            leave_with(code)
+        }
+        Ok(Heard::Ended(how)) => format!("the process that does the work {how}"),
+        Ok(Heard::Nothing) => {
+            "the call took too long, and the kernel does not let go of it".to_owned()
+        }
+        Err(why) => format!("could not start a process: {why}"),
+    };
+    leave_with(without_a_word(record, why, &log, acts))
+}
+
+/// Nothing was answered. The code for that.
+fn without_a_word(mut record: Record, why: String, log: &Log, keeps: bool) -> u8 {
+    let code = Code::NotFenced.number();
+    record.end(code, Ending::CutOff(why));
+    log.line(Level::Error, &record.summary());
+    if keeps {
+        if let Err(why) = Store::of_machine().keep(&record, KEEPING) {
+            log.line(Level::Warning, &chain(&why));
+        }
+    }
+    code
+}
+
+/// All of a call, in the child.
+fn work(mode: Mode, options: &Options, common: Common) {
+    let common = Arc::new(common);
     watch(&common);
     for note in &options.notes {
         common.say(Level::Warning, note);
     }
-    let code = answer(mode, &options, &common);
-    leave_with(code)
+    let Over { code, suicide } = answer(mode, options, &common);
+    let Some((call, seen)) = suicide else {
+        if common.voice.tell(code) {
+            common.keep();
+            common.voice.is_through();
+        }
+        return;
+    };
+    // The disk must not keep this node from ending itself.
+    common.keep_by_child();
+    let end = Deadline::at(clock::now() + SUICIDE);
+    *common.end.lock().unwrap_or_else(PoisonError::into_inner) = end;
+    common.voice.wait_until(Deadline::at(end.when() + LAST_WORD));
+    end_this_node(&call, &seen, &common);
+    common.voice.tell(code);
+    common.voice.is_through();
 }
 
 /// The log: of a handler that the kernel calls, in the facility that was asked for; for people, on stderr.
@@ -97,14 +167,18 @@ fn watch(common: &Arc<Common>) {
             }
             std::thread::sleep(left);
         }
+        if !common.voice.tell(Code::NotFenced.number()) {
+            return;
+        }
         let why = "the call took too long, and something still hangs";
         common.log.line(Level::Error, &format!("Not done: {why}; exit code 1"));
         if let Ok(mut record) = common.record.try_lock() {
             record.end(Code::NotFenced.number(), Ending::CutOff(why.to_owned()));
             if common.keeps {
-                let _ = Store::of_machine().keep(&record, KEEPING);
+                let _ = Store::of_machine().write(&record);
             }
         }
+        common.voice.is_through();
         leave_with(Code::NotFenced.number());
     });
 }
@@ -122,7 +196,7 @@ impl Common {
         note(&mut self.record.lock().unwrap_or_else(PoisonError::into_inner));
     }
 
-    /// Writes how the call ended: a line in the log, then the record. Gives the code.
+    /// Writes a line in the log about how the call ends. Gives the code.
     fn end(&self, code: Code, ending: Ending) -> u8 {
         let mut record = self.record.lock().unwrap_or_else(PoisonError::into_inner);
         record.end(code.number(), ending);
@@ -131,18 +205,46 @@ impl Common {
             Code::NotFenced | Code::PeerUnreachable => Level::Warning,
         };
         self.say(level, &record.summary());
+        code.number()
+    }
+
+    /// Writes the record. Nobody waits for it any more.
+    fn keep(&self) {
+        self.keep_with(|store, record| store.write(record).map(drop));
+    }
+
+    /// The same while somebody does.
+    fn keep_by_child(&self) {
+        self.keep_with(|store, record| store.keep(record, KEEPING).map(drop));
+    }
+
+    fn keep_with(&self, write: impl FnOnce(&Store, &Record) -> Result<(), RecordError>) {
+        let record = self.record.lock().unwrap_or_else(PoisonError::into_inner);
         if self.keeps {
-            if let Err(why) = Store::of_machine().keep(&record, KEEPING) {
+            if let Err(why) = write(&Store::of_machine(), &record) {
                 self.say(Level::Warning, &chain(&why));
             }
         }
-        code.number()
     }
 }
 
-/// Does what is asked and gives the exit code.
-fn answer(mode: Mode, options: &Options, common: &Common) -> u8 {
-    let refused = |why: String| common.end(Code::NotFenced, Ending::Refused(why));
+/// A call that is over but for its end.
+struct Over {
+    /// To be exited with.
+    code: u8,
+    /// This node is to be ended before, for this.
+    suicide: Option<(Call, Seen)>,
+}
+
+impl Over {
+    fn with(code: u8) -> Over {
+        Over { code, suicide: None }
+    }
+}
+
+/// Does what is asked and gives the exit code. The lock is free again when it returns: what is left takes none.
+fn answer(mode: Mode, options: &Options, common: &Common) -> Over {
+    let refused = |why: String| Over::with(common.end(Code::NotFenced, Ending::Refused(why)));
     let call = match asked::call(mode, options, std::env::vars_os()) {
         Ok(call) => call,
         Err(why) => return refused(chain(&why)),
@@ -153,7 +255,10 @@ fn answer(mode: Mode, options: &Options, common: &Common) -> u8 {
     let (_lock, notes) = match acts.then(|| lock::take(&options.lock, mode, &call.resource, latest))
     {
         None | Some(Locked::Unwanted) => (None, Notes::nowhere()),
-        Some(Locked::Yes(lock, notes)) => (Some(lock), notes),
+        Some(Locked::Yes(lock, notes)) => {
+            common.voice.lend(&lock);
+            (Some(lock), notes)
+        }
         Some(Locked::Refused(why)) => return refused(why),
         Some(Locked::Without(why)) => {
             common.say(Level::Warning, &format!("{why}; going on without the lock"));
@@ -166,19 +271,14 @@ fn answer(mode: Mode, options: &Options, common: &Common) -> u8 {
     let end = Deadline::at(options.decision.end());
     let mut observer = Observer::new(mode, &call, options, end);
     if !acts {
-        return tell::tell(mode, options, &call, &mut observer, common);
+        return Over::with(tell::tell(mode, options, &call, &mut observer, common));
     }
     let (answer, seen) = match Turns::new(common, options, &call, notes).go(mode, &mut observer) {
         Ok(done) => done,
         Err(why) => return refused(why),
     };
     let code = common.end(answer.code, Ending::Decided);
-    if answer.suicide {
-        *common.end.lock().unwrap_or_else(PoisonError::into_inner) =
-            Deadline::at(clock::now() + SUICIDE);
-        end_this_node(&call, &seen, common);
-    }
-    code
+    Over { code, suicide: answer.suicide.then_some((call, seen)) }
 }
 
 /// What the suicide does to this machine.

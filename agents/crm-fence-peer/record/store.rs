@@ -39,6 +39,27 @@ struct Name {
     file: String,
 }
 
+/// Where a record goes.
+struct Place {
+    /// What the names of its like begin with.
+    prefix: String,
+    name: String,
+    /// Whether it is written for after a power cut.
+    lasts: bool,
+}
+
+impl Place {
+    fn of(record: &Record) -> Place {
+        let (resource, lasts) = match &record.asked {
+            Some(asked) => (asked.resource.as_str(), asked.mode == Mode::Fence),
+            None => (record.environment.get("DRBD_RESOURCE").map_or("", String::as_str), false),
+        };
+        let prefix = prefix(resource) + kind(record);
+        let name = name(&prefix, record.began.of_day, record.pid);
+        Place { prefix, name, lasts }
+    }
+}
+
 impl Store {
     /// This machine's: `/var/lib/duet/fence-peer`.
     #[must_use]
@@ -52,33 +73,40 @@ impl Store {
         Store { directory: directory.to_owned() }
     }
 
-    /// Writes a record, and removes old ones of its resource. Costs a child, which is given up after `patience`. A record
-    /// of a fence-peer call is made to last through a power cut, since the next thing may be that this node is shot.
+    /// Writes a record like [`Store::write`]. Costs a child, which is given up after `patience`.
     ///
     /// # Errors
     /// [`RecordError::Write`]. The caller says so in the log and goes on.
     pub fn keep(&self, record: &Record, patience: Duration) -> Result<PathBuf, RecordError> {
-        let (resource, lasts) = match &record.asked {
-            Some(asked) => (asked.resource.as_str(), asked.mode == Mode::Fence),
-            None => (record.environment.get("DRBD_RESOURCE").map_or("", String::as_str), false),
-        };
-        let prefix = prefix(resource) + kind(record);
-        let name = name(&prefix, record.began.of_day, record.pid);
+        let work = || self.put(record).map(|_| Vec::new());
+        bounded::run(0, clock::within(patience), work).map_err(|source| self.failed(source))?;
+        Ok(self.directory.join(Place::of(record).name))
+    }
+
+    /// Writes a record, and removes old ones of its resource, however long the disk takes. A record
+    /// of a fence-peer call is made to last through a power cut, since the next thing may be that this node is shot.
+    ///
+    /// # Errors
+    /// [`RecordError::Write`]. The caller says so in the log and goes on.
+    pub fn write(&self, record: &Record) -> Result<PathBuf, RecordError> {
+        self.put(record).map_err(|source| self.failed(source))
+    }
+
+    fn failed(&self, source: io::Error) -> RecordError {
+        RecordError::Write { directory: self.directory.clone(), source }
+    }
+
+    fn put(&self, record: &Record) -> io::Result<PathBuf> {
+        let Place { prefix, name, lasts } = Place::of(record);
         let path = self.directory.join(&name);
         let text = record.to_json();
-        let work = || {
-            self.make()?;
-            // First without waiting for the disk: then it is there whatever the disk does.
-            file::write_volatile(&path, text.as_bytes(), 0o600).map_err(io::Error::other)?;
-            self.prune(&prefix, &name)?;
-            if lasts {
-                file::write_atomic(&path, text.as_bytes(), 0o600).map_err(io::Error::other)?;
-            }
-            Ok(Vec::new())
-        };
-        let directory = self.directory.clone();
-        bounded::run(0, clock::within(patience), work)
-            .map_err(|source| RecordError::Write { directory, source })?;
+        self.make()?;
+        // First without waiting for the disk: then it is there whatever the disk does.
+        file::write_volatile(&path, text.as_bytes(), 0o600).map_err(io::Error::other)?;
+        self.prune(&prefix, &name)?;
+        if lasts {
+            file::write_atomic(&path, text.as_bytes(), 0o600).map_err(io::Error::other)?;
+        }
         Ok(path)
     }
 

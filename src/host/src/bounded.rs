@@ -120,13 +120,19 @@ pub fn read_text(path: &Path, limit: usize, deadline: Deadline) -> Result<String
 }
 
 /// A child that hangs must hold nobody's pipe or connection open, and end with us.
-#[allow(unsafe_code, reason = "neither std nor nix has close_range")]
 fn only_keep(pipe: i32) {
     let _ = nix::sys::prctl::set_pdeathsig(Signal::SIGKILL);
-    let pipe = u32::try_from(pipe).unwrap_or(0);
-    let ranges = [(0, pipe.checked_sub(1)), (pipe.saturating_add(1), Some(u32::MAX))];
+    close_all_but(pipe, 0);
+}
+
+/// Closes every descriptor from `first` on but one, for a child that has just been made.
+#[allow(unsafe_code, reason = "neither std nor nix has close_range")]
+pub(crate) fn close_all_but(kept: i32, first: u32) {
+    let kept = u32::try_from(kept).unwrap_or(0);
+    let ranges =
+        [(first, kept.checked_sub(1)), (first.max(kept.saturating_add(1)), Some(u32::MAX))];
     for (from, to) in ranges {
-        if let Some(to) = to {
+        if let Some(to) = to.filter(|to| from <= *to) {
             // SAFETY: closes descriptors that nothing in this child uses; before Linux 5.9 it does nothing.
             unsafe { nix::libc::syscall(nix::libc::SYS_close_range, from, to, 0) };
         }

@@ -10,6 +10,7 @@ pub mod bounded;
 pub mod clock;
 pub mod daemon;
 pub mod drbd;
+pub mod entrust;
 mod error;
 pub mod file;
 pub mod libexec;

@@ -7,6 +7,7 @@ use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
 use std::fs::{File, OpenOptions};
 use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
 use std::time::Duration;
@@ -17,7 +18,7 @@ const POLL: Duration = Duration::from_millis(20);
 /// A lock that is held until this is dropped. Children do not inherit it.
 #[derive(Debug)]
 pub struct Lock {
-    _file: Flock<File>,
+    file: Flock<File>,
 }
 
 impl Lock {
@@ -60,7 +61,7 @@ impl Lock {
             .map_err(failed)?;
         loop {
             match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
-                Ok(file) => return Ok(Some(Lock { _file: file })),
+                Ok(file) => return Ok(Some(Lock { file })),
                 Err((again, Errno::EWOULDBLOCK | Errno::EINTR)) => file = again,
                 Err((_, errno)) => return Err(failed(io::Error::from(errno))),
             }
@@ -70,6 +71,13 @@ impl Lock {
             }
             std::thread::sleep(POLL.min(left));
         }
+    }
+}
+
+impl AsFd for Lock {
+    /// The open file that is locked.
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.file.as_fd()
     }
 }
 
