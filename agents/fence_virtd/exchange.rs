@@ -10,7 +10,7 @@ use std::{
 };
 
 use duet_xvm::{
-    Outstanding, Request, Source,
+    Outstanding, Source,
     exchange::{Server, Want},
 };
 use nix::{
@@ -22,7 +22,7 @@ use nix::{
     },
 };
 
-use crate::policy::Policy;
+use crate::{policy::Policy, verdict::Asked};
 
 /// How long calling back may take.
 pub(crate) const CONNECTING: Duration = Duration::from_secs(5);
@@ -55,7 +55,7 @@ pub(crate) struct Exchange {
     /// By which rules.
     pub(crate) policy: Arc<Policy>,
     pub(crate) stage: Stage,
-    pub(crate) request: Option<Request>,
+    pub(crate) asked: Option<Asked>,
     pub(crate) began: Duration,
     /// When this stage has taken too long.
     pub(crate) deadline: Duration,
@@ -109,10 +109,10 @@ impl Exchange {
         stream: OwnedFd,
         peer: Source,
         policy: Arc<Policy>,
-        request: Option<Request>,
+        asked: Option<Asked>,
         now: Duration,
     ) -> Exchange {
-        let (stage, limit) = match request {
+        let (stage, limit) = match asked {
             Some(_) => (Stage::Connecting, CONNECTING),
             None => (Stage::Requesting, REQUESTING),
         };
@@ -120,7 +120,7 @@ impl Exchange {
             peer,
             policy,
             stage,
-            request,
+            asked,
             began: now,
             deadline: now + limit,
             stream: Arc::new(stream),

@@ -6,6 +6,7 @@ mod open;
 mod quiet;
 mod record;
 mod streams;
+mod told;
 
 use std::{
     collections::{BTreeMap, HashMap},

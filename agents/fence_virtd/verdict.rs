@@ -1,5 +1,5 @@
 //! What a datagram or a first request is worth. Invariant: nothing is done for bytes that are not a request signed as configured, nor
-//! for any that came before.
+//! for any that came before; a change is carried out once, whatever copies of it come, and whenever.
 
 use std::{
     fmt,
@@ -25,6 +25,20 @@ pub(crate) struct Memory {
     pub(crate) fresh: Vec<Digest>,
 }
 
+/// A request, and the bytes that it came in: those are what a client has asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Asked {
+    pub(crate) request: Request,
+    pub(crate) datagram: Datagram,
+}
+
+impl Asked {
+    /// What it has in common with its copies, where it is a signed change: nobody can make more of those.
+    fn common(&self) -> Option<Digest> {
+        if self.datagram.is_signed() { self.request.digest() } else { None }
+    }
+}
+
 /// Why bytes lead to nothing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Dropped {
@@ -34,6 +48,8 @@ pub(crate) enum Dropped {
     Replayed,
     /// A copy of what was carried out a moment ago.
     Duplicate,
+    /// A copy, which was not here before, of a change that was carried out long ago.
+    Late,
     /// Its sender is being called back already.
     InFlight,
     /// It has no address to call back.
@@ -44,8 +60,8 @@ pub(crate) enum Dropped {
 
 /// A datagram from anybody.
 ///
-/// `own` are addresses of our own tcp listeners: calling one back would be a conversation with ourselves. `in_flight` says whether
-/// the sender of this request is being called back.
+/// `from` is where it came from: the kernel lets nobody else's come from the loopback. `own` are addresses of our own tcp listeners:
+/// calling one back would be a conversation with ourselves. `in_flight` says whether the sender of this request is being called back.
 ///
 /// # Errors
 /// Why it is dropped.
@@ -53,30 +69,66 @@ pub(crate) fn datagram(
     bytes: &[u8],
     terms: &Terms,
     memory: &mut Memory,
-    own: &[SocketAddr],
+    (from, own): (IpAddr, &[SocketAddr]),
     in_flight: impl FnOnce(&Request) -> bool,
     now: Duration,
-) -> Result<(Request, SocketAddr), Dropped> {
-    let request = request(bytes, terms, memory)?;
-    let to = request.call_back.ok_or(Dropped::NoAddress)?;
-    if !can_be_called(to, own) {
+) -> Result<(Asked, SocketAddr), Dropped> {
+    let asked = request(bytes, terms, memory)?;
+    let to = asked.request.call_back.ok_or(Dropped::NoAddress)?;
+    let is_this_host = to.ip().to_canonical().is_loopback();
+    if !can_be_called(to, own) || is_this_host && !from.to_canonical().is_loopback() {
         return Err(Dropped::BadAddress(to));
     }
-    if memory.window.admits(&request, &Source::from(to.ip()), now) == Admission::Duplicate {
+    admits(&asked, &Source::from(to.ip()), memory, now)?;
+    if in_flight(&asked.request) { Err(Dropped::InFlight) } else { Ok((asked, to)) }
+}
+
+/// Whether it was carried out before.
+///
+/// # Errors
+/// When.
+pub(crate) fn admits(
+    asked: &Asked,
+    source: &Source,
+    memory: &mut Memory,
+    now: Duration,
+) -> Result<(), Dropped> {
+    if memory.window.admits(&asked.request, source, now) == Admission::Duplicate {
         return Err(Dropped::Duplicate);
     }
-    if in_flight(&request) { Err(Dropped::InFlight) } else { Ok((request, to)) }
+    match asked.common() {
+        Some(common) if memory.replays.contains(&common) => Err(Dropped::Late),
+        Some(_) | None => Ok(()),
+    }
+}
+
+/// The same, and from now on it counts as carried out: to be asked once, when the peer has proved itself, immediately before acting.
+///
+/// # Errors
+/// When it was.
+pub(crate) fn claim(
+    asked: &Asked,
+    source: &Source,
+    memory: &mut Memory,
+    now: Duration,
+) -> Result<(), Dropped> {
+    if memory.window.claim(&asked.request, source, now) == Admission::Duplicate {
+        return Err(Dropped::Duplicate);
+    }
+    if let Some(common) = asked.common() {
+        if !memory.replays.add(common) {
+            return Err(Dropped::Late);
+        }
+        memory.fresh.push(common);
+    }
+    Ok(())
 }
 
 /// What a peer says first on a stream.
 ///
 /// # Errors
 /// Why the connection is to be closed.
-pub(crate) fn request(
-    bytes: &[u8],
-    terms: &Terms,
-    memory: &mut Memory,
-) -> Result<Request, Dropped> {
+pub(crate) fn request(bytes: &[u8], terms: &Terms, memory: &mut Memory) -> Result<Asked, Dropped> {
     let datagram = Datagram::new(bytes).map_err(Dropped::Refused)?;
     let request = datagram.verify(terms.hash, terms.key.as_ref()).map_err(Dropped::Refused)?;
     // Whatever becomes of it: what led to nothing now must not be of use later.
@@ -86,7 +138,7 @@ pub(crate) fn request(
         }
         memory.fresh.push(digest);
     }
-    Ok(request)
+    Ok(Asked { request, datagram })
 }
 
 fn can_be_called(to: SocketAddr, own: &[SocketAddr]) -> bool {
@@ -108,6 +160,9 @@ impl fmt::Display for Dropped {
             Dropped::Replayed => out.write_str("It was recorded and sent again"),
             Dropped::Duplicate => {
                 out.write_str("It is a copy of a request that was carried out within 10 s")
+            }
+            Dropped::Late => {
+                out.write_str("It is a copy of a change that was carried out more than 10 s ago")
             }
             Dropped::InFlight => out.write_str("Its sender is being called back already"),
             Dropped::NoAddress => out.write_str("It has no address to call back"),

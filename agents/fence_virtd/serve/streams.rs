@@ -11,7 +11,7 @@ use std::{
 use duet_host::clock;
 use duet_ocf::Level;
 use duet_xvm::{
-    Admission, CHALLENGE, Challenge, HostList, Operation, Reply, Request, Source, Target,
+    CHALLENGE, Challenge, HostList, NONCE, Operation, Protection, Reply, Request, Source, Target,
     exchange::Server, permission::Permission,
 };
 use nix::poll::PollFlags;
@@ -27,7 +27,7 @@ use crate::{
     limits::{self, Held, Room},
     plan::{self, Reason},
     policy::Policy,
-    verdict::{self, Dropped},
+    verdict::{self, Asked, Dropped},
 };
 
 /// Datagrams or connections that are taken in one turn: the others have theirs, too.
@@ -87,20 +87,27 @@ impl Serve {
             self.open.iter().filter_map(|open| open.listening.as_ref()?.address()).collect();
         let exchanges = &self.exchanges;
         let in_flight = |request: &Request| {
-            exchanges.values().any(|exchange| exchange.request.as_ref() == Some(request))
+            let mut asked = exchanges.values().filter_map(|exchange| exchange.asked.as_ref());
+            asked.any(|asked| asked.request == *request)
         };
-        let judged =
-            verdict::datagram(bytes, &policy.terms, &mut self.memory, &own, in_flight, now);
+        let judged = verdict::datagram(
+            bytes,
+            &policy.terms,
+            &mut self.memory,
+            (from.ip(), &own),
+            in_flight,
+            now,
+        );
         match judged {
-            Ok((request, to)) => self.call_back(request, scoped(to, scope), policy),
+            Ok((asked, to)) => self.call_back(asked, scoped(to, scope), policy),
             Err(dropped) => self.dropped(&dropped, &Source::from(from.ip()), policy),
         }
     }
 
-    fn call_back(&mut self, request: Request, to: SocketAddr, policy: &Arc<Policy>) {
+    fn call_back(&mut self, asked: Asked, to: SocketAddr, policy: &Arc<Policy>) {
         let peer = Source::from(to.ip());
         match exchange::call_back(to) {
-            Ok(stream) => self.admit(stream, peer, policy, Some(request)),
+            Ok(stream) => self.admit(stream, peer, policy, Some(asked)),
             Err(error) => {
                 let text = format!("Could not call back {to}: {error}");
                 self.quiet.tell(Level::Debug, &text, clock::now());
@@ -117,7 +124,7 @@ impl Serve {
         stream: std::os::fd::OwnedFd,
         peer: Source,
         policy: &Arc<Policy>,
-        request: Option<Request>,
+        asked: Option<Asked>,
     ) {
         let one = if policy.is_signed() { limits::ONE } else { limits::UNSIGNED };
         match limits::room(&self.held(), &peer, limits::ALL, one) {
@@ -132,7 +139,7 @@ impl Serve {
             }
         }
         let id = self.number();
-        let exchange = Exchange::new(stream, peer, Arc::clone(policy), request, clock::now());
+        let exchange = Exchange::new(stream, peer, Arc::clone(policy), asked, clock::now());
         self.exchanges.insert(id, exchange);
     }
 
@@ -188,21 +195,27 @@ impl Serve {
     fn requested(&mut self, id: u64, bytes: &[u8]) -> Result<(), Dropped> {
         let now = clock::now();
         let Some(exchange) = self.exchanges.get_mut(&id) else { return Ok(()) };
-        if exchange.request.is_none() {
-            let request = verdict::request(bytes, &exchange.policy.terms, &mut self.memory)?;
-            if self.memory.window.admits(&request, &exchange.peer, now) == Admission::Duplicate {
-                return Err(Dropped::Duplicate);
+        let asked = match exchange.asked.take() {
+            Some(asked) => asked,
+            None => {
+                let asked = verdict::request(bytes, &exchange.policy.terms, &mut self.memory)?;
+                verdict::admits(&asked, &exchange.peer, &mut self.memory, now)?;
+                asked
             }
-            exchange.request = Some(request);
-        }
-        let mut challenge = [0; CHALLENGE];
-        if let Err(error) = self.random.read_exact(&mut challenge) {
+        };
+        let mut nonce = [0; NONCE];
+        if let Err(error) = self.random.read_exact(&mut nonce) {
             self.quiet.tell(Level::Error, &format!("No random bytes: {error}"), now);
             self.close(id);
             return Ok(());
         }
         let auth = exchange.policy.auth.clone();
-        exchange.prove(Server::new(auth, Challenge::new(challenge)), now);
+        let challenge = match &auth {
+            Protection::Keyed(keyed) => Challenge::about(&asked.datagram, keyed, nonce),
+            Protection::None => Challenge::new([0; CHALLENGE]),
+        };
+        exchange.asked = Some(asked);
+        exchange.prove(Server::new(auth, challenge), now);
         Ok(())
     }
 
@@ -210,10 +223,11 @@ impl Serve {
     fn proved(&mut self, id: u64) {
         let now = clock::now();
         let Some(exchange) = self.exchanges.get_mut(&id) else { return };
-        let Some(request) = exchange.request.clone() else { return };
-        if self.memory.window.claim(&request, &exchange.peer, now) == Admission::Duplicate {
-            return self.end_with(id, &Dropped::Duplicate);
+        let Some(asked) = &exchange.asked else { return };
+        if let Err(dropped) = verdict::claim(asked, &exchange.peer, &mut self.memory, now) {
+            return self.end_with(id, &dropped);
         }
+        let request = asked.request.clone();
         let policy = Arc::clone(&exchange.policy);
         let deadline = exchange.began + policy.patience;
         exchange.stage = Stage::Working;
@@ -342,32 +356,6 @@ impl Serve {
             self.dropped(dropped, &peer, &policy);
         }
         self.close(id);
-    }
-
-    fn dropped(&mut self, dropped: &Dropped, from: &Source, policy: &Policy) {
-        let level = match dropped {
-            // Copies are what clients send.
-            Dropped::Duplicate | Dropped::InFlight => Level::Debug,
-            Dropped::Refused(_)
-            | Dropped::Replayed
-            | Dropped::NoAddress
-            | Dropped::BadAddress(_) => Level::Warning,
-        };
-        let text = format!("Dropped a request from {from}: {dropped} ({policy})");
-        self.quiet.tell(level, &text, clock::now());
-    }
-
-    fn tell_end(&mut self, id: u64, why: &str) {
-        let Some(exchange) = self.exchanges.get(&id) else { return };
-        let (doing, level) = match exchange.stage {
-            // Clients have addresses that cannot be reached from here, and send a copy with each.
-            Stage::Connecting => ("Calling back", Level::Debug),
-            Stage::Requesting | Stage::Working => ("The request of", Level::Warning),
-            Stage::Proving(_) => ("Authentication with", Level::Warning),
-            Stage::Answering => ("Answering", Level::Debug),
-        };
-        let text = format!("{doing} {} failed: {why} ({})", exchange.peer, exchange.policy);
-        self.quiet.tell(level, &text, clock::now());
     }
 }
 

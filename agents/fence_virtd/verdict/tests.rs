@@ -32,8 +32,10 @@ fn signed(request: &Request, algorithm: Algorithm, random: u8) -> Vec<u8> {
     request.sign(&protection, [random; 6]).as_bytes().to_vec()
 }
 
-fn judge(bytes: &[u8], memory: &mut Memory) -> Result<(Request, SocketAddr), Dropped> {
-    datagram(bytes, &terms(Algorithm::Sha256), memory, &[], |_| false, NOW)
+const NOBODY: (IpAddr, &[SocketAddr]) = (IpAddr::V4(std::net::Ipv4Addr::new(10, 0, 0, 2)), &[]);
+
+fn judge(bytes: &[u8], memory: &mut Memory) -> Result<(Asked, SocketAddr), Dropped> {
+    datagram(bytes, &terms(Algorithm::Sha256), memory, NOBODY, |_| false, NOW)
 }
 
 #[test]
@@ -83,7 +85,7 @@ fn a_recording_is_dropped_for_ever_also_of_a_copy_that_led_to_nothing() {
         (signed(&request, Algorithm::Sha256, 1), signed(&request, Algorithm::Sha256, 2));
     assert!(judge(&first, &mut memory).is_ok());
     // The copy comes while its sender is called back.
-    let in_flight = datagram(&copy, &terms(Algorithm::Sha256), &mut memory, &[], |_| true, NOW);
+    let in_flight = datagram(&copy, &terms(Algorithm::Sha256), &mut memory, NOBODY, |_| true, NOW);
     assert_eq!(in_flight, Err(Dropped::InFlight));
     for bytes in [&first, &copy] {
         for later in [0, 11, 86_400 * 30].map(Duration::from_secs) {
@@ -91,7 +93,7 @@ fn a_recording_is_dropped_for_ever_also_of_a_copy_that_led_to_nothing() {
                 bytes,
                 &terms(Algorithm::Sha256),
                 &mut memory,
-                &[],
+                NOBODY,
                 |_| false,
                 NOW + later,
             );
@@ -116,11 +118,35 @@ fn a_copy_of_what_was_carried_out_is_a_duplicate_for_10_seconds() {
 }
 
 #[test]
+fn a_copy_that_comes_late_of_a_change_that_was_carried_out_is_dropped_and_of_a_question_it_is_not()
+{
+    for (operation, late) in [(Operation::Off, Err(Dropped::Late)), (Operation::Status, Ok(()))] {
+        let mut memory = memory();
+        let sent = Request { operation, ..off("10.0.0.2:1229") };
+        let other = Request { call_back: "10.0.1.2:1229".parse().ok(), ..sent.clone() };
+        let first = judge(&signed(&sent, Algorithm::Sha256, 1), &mut memory).unwrap().0;
+        let source = Source::from(NOBODY.0);
+        // Called back, and lost: the next copy counts.
+        let second = judge(&signed(&sent, Algorithm::Sha256, 2), &mut memory).unwrap().0;
+        assert_eq!(claim(&second, &source, &mut memory, NOW), Ok(()));
+        let later = NOW + Duration::from_secs(11);
+        // One that was withheld, and one that was being called back all the time.
+        let bytes = signed(&other, Algorithm::Sha256, 3);
+        let withheld =
+            datagram(&bytes, &terms(Algorithm::Sha256), &mut memory, NOBODY, |_| false, later);
+        assert_eq!(withheld.map(drop), late);
+        assert_eq!(claim(&first, &source, &mut memory, later), late);
+    }
+}
+
+#[test]
 fn nobody_is_called_back_where_nobody_can_be() {
     let own = ["10.0.0.1:1229", "[::]:77"].map(|text| text.parse().unwrap());
     for (to, is_called) in [
         ("10.0.0.2:1229", true),
-        ("127.0.0.1:1229", true),
+        ("127.0.0.1:1229", false),
+        ("[::1]:1229", false),
+        ("[::ffff:127.0.0.1]:1229", false),
         ("[fd00::1]:1229", true),
         ("10.0.0.1:1230", true),
         ("10.0.0.1:1229", false),
@@ -134,9 +160,23 @@ fn nobody_is_called_back_where_nobody_can_be() {
         ("[::ffff:225.0.0.12]:1229", false),
     ] {
         let bytes = signed(&off(to), Algorithm::Sha256, 1);
-        let judged =
-            datagram(&bytes, &terms(Algorithm::Sha256), &mut memory(), &own, |_| false, NOW);
+        let judged = datagram(
+            &bytes,
+            &terms(Algorithm::Sha256),
+            &mut memory(),
+            (NOBODY.0, &own),
+            |_| false,
+            NOW,
+        );
         assert_eq!(judged.is_ok(), is_called, "{to}");
+    }
+    // A client of this host has a copy with the loopback, which comes by it.
+    let bytes = signed(&off("127.0.0.1:1229"), Algorithm::Sha256, 1);
+    for (from, is_called) in [("127.0.0.1", true), ("10.0.0.1", false), ("::ffff:127.0.0.1", true)]
+    {
+        let by = (from.parse().unwrap(), &own[..]);
+        let judged = datagram(&bytes, &terms(Algorithm::Sha256), &mut memory(), by, |_| false, NOW);
+        assert_eq!(judged.is_ok(), is_called, "{from}");
     }
     let bytes = signed(&off("nowhere"), Algorithm::Sha256, 1);
     assert_eq!(judge(&bytes, &mut memory()), Err(Dropped::NoAddress));
@@ -148,7 +188,7 @@ fn where_nothing_has_to_be_signed_there_is_nothing_to_remember() {
     let open = Terms { hash: Algorithm::None, key: None };
     let bytes = *off("10.0.0.2:1229").sign(&Protection::None, [0; 6]).as_bytes();
     for _ in 0..2 {
-        assert!(datagram(&bytes, &open, &mut memory, &[], |_| false, NOW).is_ok());
+        assert!(datagram(&bytes, &open, &mut memory, NOBODY, |_| false, NOW).is_ok());
     }
     assert!(memory.replays.is_empty());
 }

@@ -1,11 +1,11 @@
-//! By multicast: one copy of the request from each address of this host, and again until somebody calls back. Invariant:
-//! nothing is sent before somebody can call back, and nothing more once somebody has said anything: the daemon may be carrying it
-//! out.
+//! By multicast: one copy of the request from each address of this host, and again until somebody has proved that he has the key.
+//! Invariant: nothing is sent before somebody can call back, and nothing more once the daemon is known; and whoever calls back and
+//! proves nothing does not keep us from asking.
 
 mod senders;
 
 use super::sockets;
-use super::talk::{Breach, Conversation, Standing};
+use super::talk::{Breach, Conversation, Copies, Standing};
 use super::{random, request, sequence, wait};
 use crate::event::{Event, Trace};
 use crate::key::Secrets;
@@ -36,19 +36,21 @@ pub(super) fn ask(
         .map_err(|why| Failure::Listen(why.to_string()))?;
     let instead_of = (port != multicast.port).then_some(multicast.port);
     trace.note(Event::Listening { port, instead_of });
-    let caller = Calling {
+    let mut calling = Calling {
         order,
         secrets,
         listener,
         senders: Senders::new(multicast, port, sequence()?),
+        sent: Copies::default(),
         callers: Vec::new(),
         attempts: multicast.attempts,
         retransmit: multicast.retransmit,
         next: Deadline::at(clock::now()),
+        is_put_off: false,
         wrong: None,
-    }
-    .until_proven(trace)?;
-    caller.finish(clock::within(order.timeout), order.timeout.as_secs(), trace)
+    };
+    let caller = calling.until_proven(trace)?;
+    caller.finish(&calling.sent, clock::within(order.timeout), order.timeout.as_secs(), trace)
 }
 
 struct Calling<'a> {
@@ -56,17 +58,20 @@ struct Calling<'a> {
     secrets: &'a Secrets,
     listener: TcpListener,
     senders: Senders<'a>,
+    sent: Copies,
     callers: Vec<(Conversation, PollFlags)>,
     attempts: u32,
     retransmit: Duration,
     next: Deadline,
+    /// The last time to send again went by because somebody had called.
+    is_put_off: bool,
     /// Somebody has said what our daemon does not say; another has until then.
     wrong: Option<Deadline>,
 }
 
 impl Calling<'_> {
     /// Sends and listens until somebody has proved that he has the key.
-    fn until_proven(mut self, trace: &mut Trace) -> Result<Conversation, Failure> {
+    fn until_proven(&mut self, trace: &mut Trace) -> Result<Conversation, Failure> {
         loop {
             let now = clock::now();
             if self.wrong.is_some_and(|until| until.remaining(now).is_zero()) {
@@ -78,14 +83,7 @@ impl Calling<'_> {
                 }
                 self.attempts -= 1;
                 self.next = Deadline::at(now + self.retransmit);
-                // Who is connected already may be carrying it out.
-                if self.callers.is_empty() && self.wrong.is_none() {
-                    let make = |call_back, sequence| request(self.order, Some(call_back), sequence);
-                    let sign = |request: duet_xvm::Request| {
-                        Ok(request.sign(&self.secrets.hash, random()?))
-                    };
-                    self.senders.send(make, sign, trace)?;
-                }
+                self.send(trace)?;
             }
             self.pause()?;
             self.senders.hear(trace);
@@ -109,11 +107,25 @@ impl Calling<'_> {
         }
     }
 
+    /// Sends again, if that is of use. Who has called and proved nothing is no daemon of ours that is slow: that one says all it has to
+    /// say at once. But a daemon that asks for no proof may be carrying it out, and copies make it no faster; so one time is let go by.
+    /// Not two in a row: any host can call, and say nothing, as often as it likes.
+    fn send(&mut self, trace: &mut Trace) -> Result<(), Failure> {
+        self.is_put_off = !self.callers.is_empty() && !self.is_put_off;
+        if self.is_put_off || self.wrong.is_some() {
+            return Ok(());
+        }
+        let make = |call_back, sequence| request(self.order, Some(call_back), sequence);
+        let sign = |request: duet_xvm::Request| Ok(request.sign(&self.secrets.hash, random()?));
+        self.senders.send(make, sign, &mut self.sent, trace)
+    }
+
     /// Lets everybody who has called go on. Returns the first who has proved himself.
     fn listen(&mut self, trace: &mut Trace) -> Result<Option<Conversation>, Failure> {
         let mut at = 0;
         while let Some((caller, flags)) = self.callers.get_mut(at) {
-            let standing = if caller.is_proven() { None } else { Some(caller.go_on(trace)) };
+            let standing =
+                if caller.is_proven() { None } else { Some(caller.go_on(&self.sent, trace)) };
             if caller.is_proven() {
                 return Ok(Some(self.callers.swap_remove(at).0));
             }
@@ -125,7 +137,10 @@ impl Calling<'_> {
                     *flags = wanted;
                     at += 1;
                 }
-                Some(Standing::Broken(Breach::Left)) => drop(self.callers.remove(at)),
+                // The daemon, called by somebody else in our name: it will call back for us, too.
+                Some(Standing::Broken(Breach::Left | Breach::AnotherRequest)) => {
+                    drop(self.callers.remove(at));
+                }
                 Some(Standing::Broken(Breach::OtherAlgorithm)) => return Err(Failure::Proof),
                 Some(Standing::Broken(Breach::LeftInTheMiddle | Breach::Wrong)) => {
                     drop(self.callers.remove(at));

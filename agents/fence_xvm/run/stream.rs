@@ -1,7 +1,7 @@
 //! By tcp and vsock: connect, send the request, converse. Invariant: the request goes over one connection, once.
 
 use super::sockets;
-use super::talk::Conversation;
+use super::talk::{Conversation, Copies};
 use super::{names, random, request, sequence, wait};
 use crate::event::{Event, Trace};
 use crate::key::Secrets;
@@ -24,7 +24,9 @@ pub(super) fn ask(order: &Order, secrets: &Secrets, trace: &mut Trace) -> Result
     trace.note(Event::Connected(peer.clone()));
     let datagram = request(order, None, sequence()?).sign(&secrets.hash, random()?);
     let conversation = Conversation::new(stream, peer, datagram.as_bytes().to_vec(), secrets)?;
-    conversation.finish(clock::within(order.timeout), order.timeout.as_secs(), trace)
+    let mut asked = Copies::default();
+    asked.add(datagram);
+    conversation.finish(&asked, clock::within(order.timeout), order.timeout.as_secs(), trace)
 }
 
 fn connect(order: &Order, trace: &mut Trace) -> Result<(OwnedFd, String), Failure> {

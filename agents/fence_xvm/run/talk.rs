@@ -8,14 +8,31 @@ use crate::run::{random, wait};
 use duet_host::clock;
 use duet_ocf::Deadline;
 use duet_xvm::exchange::{Answer, Client, Stage, Want};
-use duet_xvm::{Algorithm, Challenge, Error, Protection, Reply, Response};
+use duet_xvm::{Algorithm, Challenge, Datagram, Error, Protection, Reply, Response};
 use nix::poll::{PollFd, PollFlags};
+use std::collections::VecDeque;
 use std::fs::File;
 use std::io::{ErrorKind, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 /// The longest thing that the machine reads at once, in bytes.
 const LONGEST: usize = duet_xvm::RECORD;
+/// Copies of the request that a daemon may be answering: it calls back at once, or never.
+const COPIES: usize = 1024;
+
+/// The copies of the request that have left.
+#[derive(Debug, Default)]
+pub(super) struct Copies(VecDeque<Datagram>);
+
+impl Copies {
+    /// One more, before it leaves.
+    pub(super) fn add(&mut self, copy: Datagram) {
+        if self.0.len() == COPIES {
+            self.0.pop_front();
+        }
+        self.0.push_back(copy);
+    }
+}
 
 /// A stream, who is at its other end, and how far it has come.
 #[derive(Debug)]
@@ -52,6 +69,8 @@ pub(super) enum Breach {
     LeftInTheMiddle,
     /// The peer has our key, hence is our daemon, and goes by another algorithm.
     OtherAlgorithm,
+    /// The peer has our key, and was asked something else: by somebody who has recorded it.
+    AnotherRequest,
     /// The peer has said what no daemon with our key and our algorithms says.
     Wrong,
 }
@@ -97,13 +116,13 @@ impl Conversation {
         self.filled
     }
 
-    /// Whether the other side has proved that it has the key, or none is asked for.
+    /// Whether the other side has proved that it has the key and answers what we have asked, or no proof is asked for.
     pub(super) fn is_proven(&self) -> bool {
-        self.stage() > Stage::AwaitingProof
+        self.stage() > Stage::AwaitingChallenge
     }
 
-    /// Goes on for as long as the stream is ready.
-    pub(super) fn go_on(&mut self, trace: &mut Trace) -> Standing {
+    /// Goes on for as long as the stream is ready. `asked` is what we may have been called back for.
+    pub(super) fn go_on(&mut self, asked: &Copies, trace: &mut Trace) -> Standing {
         loop {
             let outcome = match self.client.wants() {
                 Want::Finished => return Standing::Finished,
@@ -133,16 +152,14 @@ impl Conversation {
                     let outcome = self.stream.read(&mut self.buffer[self.filled..length]);
                     if let Ok(more) = outcome {
                         self.filled += more;
-                        let taken =
-                            if self.filled == length { self.take(length, trace) } else { Ok(()) };
-                        if let Err(why) = taken {
-                            let is_ours = matches!(why, Event::Mismatch { theirs: Some(_), .. });
+                        let taken = if self.filled == length {
+                            self.take(length, asked, trace)
+                        } else {
+                            Ok(())
+                        };
+                        if let Err((why, breach)) = taken {
                             trace.note(why);
-                            return Standing::Broken(if is_ours {
-                                Breach::OtherAlgorithm
-                            } else {
-                                Breach::Wrong
-                            });
+                            return Standing::Broken(breach);
                         }
                     }
                     outcome.map_err(|why| (why, PollFlags::POLLIN))
@@ -167,19 +184,34 @@ impl Conversation {
         }
         let (stage, said) = (self.stage(), self.filled);
         trace.note(Event::Left { peer: self.peer.clone(), stage, said });
-        if said == 0 && !self.is_proven() { Breach::Left } else { Breach::LeftInTheMiddle }
+        let has_spoken = said > 0 || stage > Stage::AwaitingProof;
+        if has_spoken { Breach::LeftInTheMiddle } else { Breach::Left }
     }
 
     /// Hands the machine what it wanted.
-    fn take(&mut self, length: usize, trace: &mut Trace) -> Result<(), Event> {
+    fn take(
+        &mut self,
+        length: usize,
+        asked: &Copies,
+        trace: &mut Trace,
+    ) -> Result<(), (Event, Breach)> {
         let was_proven = self.is_proven();
         let bytes = &self.buffer[..length];
         self.filled = 0;
-        self.client.read(bytes).map_err(|why| match why {
+        self.client.read_for(bytes, &asked.0).map_err(|why| match why {
             Error::Response(_) => {
-                Event::Mismatch { peer: self.peer.clone(), theirs: self.theirs() }
+                let theirs = self.theirs();
+                let breach = if theirs.is_some() { Breach::OtherAlgorithm } else { Breach::Wrong };
+                (Event::Mismatch { peer: self.peer.clone(), theirs }, breach)
             }
-            other => Event::Rejected { peer: self.peer.clone(), why: other.to_string() },
+            Error::AnotherRequest => {
+                let why = Error::AnotherRequest.to_string();
+                (Event::Rejected { peer: self.peer.clone(), why }, Breach::AnotherRequest)
+            }
+            other => {
+                let why = other.to_string();
+                (Event::Rejected { peer: self.peer.clone(), why }, Breach::Wrong)
+            }
         })?;
         if self.is_proven() && !was_proven {
             trace.note(Event::Proven(self.peer.clone()));
@@ -201,12 +233,13 @@ impl Conversation {
     /// Goes on to the end, or until time is up.
     pub(super) fn finish(
         mut self,
+        asked: &Copies,
         deadline: Deadline,
         seconds: u64,
         trace: &mut Trace,
     ) -> Result<Answer, Failure> {
         loop {
-            let flags = match self.go_on(trace) {
+            let flags = match self.go_on(asked, trace) {
                 Standing::Waits(flags) => flags,
                 Standing::Finished => return self.answered(trace),
                 Standing::Broken(_) => return Err(self.failed(seconds, false)),

@@ -38,6 +38,12 @@ pub enum Error {
     /// The peer challenges us with a challenge of our own that nobody has answered yet.
     #[error("The peer sent a challenge of ours back")]
     Reflected,
+    /// The peer challenges us with a challenge that a daemon with our key has made: on this host or another.
+    #[error("The peer sent a challenge that a fence_virtd with our key has made")]
+    Daemons,
+    /// The daemon answers a request that this client has not sent: somebody else has, in its name.
+    #[error("The daemon was asked something else in our name: a recorded request was sent again")]
+    AnotherRequest,
     /// A name that does not fit into 63 bytes, is empty, or has a NUL byte.
     #[error("{0:?} cannot name a domain: 1 to 63 bytes without NUL")]
     Name(String),

@@ -23,7 +23,7 @@ pub mod serial;
 mod target;
 
 pub use algorithm::Algorithm;
-pub use challenge::{CHALLENGE, Challenge, Outstanding, Response};
+pub use challenge::{CHALLENGE, Challenge, NONCE, Outstanding, Response};
 pub use error::Error;
 pub use host_list::{HostList, RECORD, Record};
 pub use key::{Fingerprint, Key};

@@ -7,6 +7,10 @@ use sha2::{Digest, Sha256, Sha512};
 
 /// The field of a digest on the wire, in bytes; a shorter one is padded with zeros.
 pub(crate) const DIGEST: usize = 64;
+/// The length of a code, in bytes.
+pub(crate) const CODE: usize = 32;
+/// What SHA-256 takes at once, in bytes.
+const BLOCK: usize = 64;
 
 /// An algorithm with its key, or none.
 #[derive(Debug, Clone)]
@@ -71,6 +75,20 @@ impl Keyed {
             Algorithm::Sha512 => hash::<Sha512>(&self.key, content),
         }
     }
+
+    /// HMAC with SHA-256 (RFC 2104), whatever the algorithm: what no peer can have us compute by any challenge, since those are
+    /// answered with the plain hash above.
+    pub(crate) fn code(&self, parts: &[&[u8]]) -> [u8; CODE] {
+        let mut block = [0; BLOCK];
+        match self.key.bytes() {
+            short if short.len() <= BLOCK => block[..short.len()].copy_from_slice(short),
+            long => block[..CODE].copy_from_slice(&Sha256::digest(long)),
+        }
+        let inner = Sha256::new().chain_update(block.map(|byte| byte ^ 0x36));
+        let inner = parts.iter().fold(inner, Digest::chain_update).finalize();
+        let outer = Sha256::new().chain_update(block.map(|byte| byte ^ 0x5c));
+        outer.chain_update(inner).finalize().into()
+    }
 }
 
 fn hash<D: Digest>(key: &Key, content: &[u8]) -> [u8; DIGEST] {
@@ -81,7 +99,7 @@ fn hash<D: Digest>(key: &Key, content: &[u8]) -> [u8; DIGEST] {
 }
 
 /// Whether all bytes are the same; looks at all of them.
-pub(crate) fn same(one: &[u8; DIGEST], other: &[u8; DIGEST]) -> bool {
+pub(crate) fn same<const N: usize>(one: &[u8; N], other: &[u8; N]) -> bool {
     let difference =
         one.iter().zip(other).fold(0, |all, (a, b)| std::hint::black_box(all | (a ^ b)));
     difference == 0
@@ -96,6 +114,34 @@ mod tests {
         for algorithm in Algorithm::ALL {
             let made = Protection::new(algorithm, None);
             assert_eq!(made.is_ok(), algorithm == Algorithm::None);
+        }
+    }
+
+    /// Cases 1, 2 and 6 of RFC 4231: a short key, a shorter one, and one longer than a block.
+    #[test]
+    fn codes_are_those_of_rfc_4231() {
+        for (key, content, code) in [
+            (
+                vec![0x0b; 20],
+                "Hi There",
+                "b0344c61d8db38535ca8afceaf0bf12b881dc200c9833da726e9376c2e32cff7",
+            ),
+            (
+                b"Jefe".to_vec(),
+                "what do ya want for nothing?",
+                "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843",
+            ),
+            (
+                vec![0xaa; 131],
+                "Test Using Larger Than Block-Size Key - Hash Key First",
+                "60e431591ee0b67f0d8a26aacbf5b77f8e0bc6213728c5140546040f0ee37f54",
+            ),
+        ] {
+            let keyed = Keyed { algorithm: Algorithm::Sha1, key: Key::new(&key).unwrap() };
+            let (one, other) = content.as_bytes().split_at(3);
+            let got: String =
+                keyed.code(&[one, other]).iter().map(|byte| format!("{byte:02x}")).collect();
+            assert_eq!(got, code, "{content}");
         }
     }
 

@@ -14,7 +14,7 @@ use std::{
 };
 
 use duet_xvm::{
-    Algorithm, Challenge, GROUP_V4, Operation, PORT, Protection, Request, Target,
+    Algorithm, Challenge, Datagram, GROUP_V4, Operation, PORT, Protection, Request, Target,
     exchange::{Answer, Client, Stage, Want},
 };
 
@@ -59,11 +59,26 @@ pub(crate) fn converse(stream: &mut TcpStream, auth: Algorithm) -> Option<Answer
     converse_and(stream, auth, || ())
 }
 
+/// The same as our client: it proves itself for these copies of its request only. `None` also where the daemon was asked another.
+pub(crate) fn converse_for(stream: &mut TcpStream, asked: &[Vec<u8>]) -> Option<Answer> {
+    let asked: Vec<Datagram> = asked.iter().map(|bytes| Datagram::new(bytes).unwrap()).collect();
+    converse_as(stream, Algorithm::Sha256, || (), |client, bytes| client.read_for(bytes, &asked))
+}
+
 /// The same, with something done when the daemon has proved that it has the key and we have not.
 pub(crate) fn converse_and(
     stream: &mut TcpStream,
     auth: Algorithm,
     half_way: impl FnOnce(),
+) -> Option<Answer> {
+    converse_as(stream, auth, half_way, Client::read)
+}
+
+fn converse_as(
+    stream: &mut TcpStream,
+    auth: Algorithm,
+    half_way: impl FnOnce(),
+    read: impl Fn(&mut Client, &[u8]) -> Result<(), duet_xvm::Error>,
 ) -> Option<Answer> {
     let mut half_way = Some(half_way);
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
@@ -81,7 +96,7 @@ pub(crate) fn converse_and(
             Want::Read(length) => {
                 let mut bytes = vec![0; length];
                 stream.read_exact(&mut bytes).ok()?;
-                client.read(&bytes).ok()?;
+                read(&mut client, &bytes).ok()?;
             }
             Want::Finished => return client.answer(),
         }

@@ -5,6 +5,7 @@ use crate::event::{Event, Trace};
 use crate::options::order::Multicast;
 use crate::outcome::Failure;
 use crate::run::sockets;
+use crate::run::talk::Copies;
 use duet_xvm::{Datagram, Request};
 use nix::ifaddrs::getifaddrs;
 use nix::net::if_::{InterfaceFlags, if_nametoindex};
@@ -43,6 +44,7 @@ impl<'a> Senders<'a> {
         &mut self,
         make: impl Fn(SocketAddr, u32) -> Request,
         sign: impl Fn(Request) -> Result<Datagram, Failure>,
+        sent: &mut Copies,
         trace: &mut Trace,
     ) -> Result<(), Failure> {
         self.attempt += 1;
@@ -70,6 +72,7 @@ impl<'a> Senders<'a> {
             let by = alone.is_none().then_some((to, address, index));
             let error = sockets::send(&sender, datagram.as_bytes(), by).err();
             let error = error.map(|why| why.desc().to_owned());
+            sent.add(datagram);
             trace.note(Event::Sent { attempt: self.attempt, from: address, interface, to, error });
         }
         self.sender = Some((sender, alone));

@@ -4,7 +4,8 @@
 use super::{HOST, key};
 use duet_xvm::exchange::{Server, Want};
 use duet_xvm::{
-    Algorithm, Challenge, Datagram, GROUP_V4, GROUP_V6, Outstanding, Protection, REQUEST, Request,
+    Algorithm, Challenge, Datagram, GROUP_V4, GROUP_V6, Operation, Outstanding, Protection,
+    REQUEST, Request,
 };
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
@@ -30,6 +31,8 @@ pub(crate) enum Manner {
     Deaf(usize, Vec<u8>),
     /// Connects silently, connects and leaves, then answers on a third connection.
     Crowd(Vec<u8>),
+    /// Has been sent a recording of a monitor, and answers that first; then what was asked, in these bytes.
+    Recorded(Vec<u8>),
     /// Connects silently more often than anybody can listen, then answers.
     Flood(Vec<u8>),
 }
@@ -94,6 +97,7 @@ impl Daemon {
                     continue;
                 };
                 let call_back = request.call_back.unwrap();
+                let recorded = Request { operation: Operation::Monitor, ..request.clone() };
                 // The loopback's copy is one of a daemon on the same host only.
                 if call_back.ip().is_loopback() {
                     continue;
@@ -107,7 +111,14 @@ impl Daemon {
                 let count = heard.lock().unwrap().len();
                 let (settings, stop) = (settings.clone(), Arc::clone(stop));
                 threads.push(std::thread::spawn(move || {
-                    serve_back(call_back, count, &settings, &stop);
+                    if let Manner::Recorded(_) = settings.manner {
+                        let hash = Protection::new(settings.hash, Some(&settings.key)).unwrap();
+                        let recorded = recorded.sign(&hash, [1; 6]);
+                        let manner = Manner::Answer(vec![0]);
+                        let settings = settings.clone().with(manner);
+                        serve_back(call_back, &recorded, count, &settings, &stop);
+                    }
+                    serve_back(call_back, &datagram, count, &settings, &stop);
                 }));
             }
             threads.into_iter().for_each(|thread| thread.join().unwrap());
@@ -135,7 +146,7 @@ impl Daemon {
                     continue;
                 };
                 heard.lock().unwrap().push(request);
-                serve(stream, settings, stop);
+                serve(stream, &datagram, settings, stop);
             }
         })
     }
@@ -207,7 +218,13 @@ fn linger(stop: &AtomicBool) {
     }
 }
 
-fn serve_back(call_back: SocketAddr, count: usize, settings: &Settings, stop: &Arc<AtomicBool>) {
+fn serve_back(
+    call_back: SocketAddr,
+    asked: &Datagram,
+    count: usize,
+    settings: &Settings,
+    stop: &Arc<AtomicBool>,
+) {
     match &settings.manner {
         Manner::Deaf(many, _) if count <= *many => return,
         Manner::Crowd(_) => {
@@ -215,14 +232,14 @@ fn serve_back(call_back: SocketAddr, count: usize, settings: &Settings, stop: &A
             let [silent, leaving, third] = [(); 3].map(|()| TcpStream::connect(call_back));
             drop(leaving);
             if let (Ok(_silent), Ok(stream)) = (silent, third) {
-                serve(stream, settings, stop);
+                serve(stream, asked, settings, stop);
             }
             return;
         }
         Manner::Flood(_) => {
             let silent: Vec<_> = (0..40).map(|_| TcpStream::connect(call_back)).collect();
             if let Ok(stream) = TcpStream::connect(call_back) {
-                serve(stream, settings, stop);
+                serve(stream, asked, settings, stop);
             }
             return drop(silent);
         }
@@ -230,11 +247,11 @@ fn serve_back(call_back: SocketAddr, count: usize, settings: &Settings, stop: &A
     }
     // A client that has its answer does not listen any more.
     if let Ok(stream) = TcpStream::connect(call_back) {
-        serve(stream, settings, stop);
+        serve(stream, asked, settings, stop);
     }
 }
 
-fn serve(mut stream: TcpStream, settings: &Settings, stop: &AtomicBool) {
+fn serve(mut stream: TcpStream, asked: &Datagram, settings: &Settings, stop: &AtomicBool) {
     let answer = match &settings.manner {
         Manner::Silent => return linger(stop),
         Manner::Leave => return,
@@ -242,12 +259,17 @@ fn serve(mut stream: TcpStream, settings: &Settings, stop: &AtomicBool) {
         Manner::Answer(answer)
         | Manner::Deaf(_, answer)
         | Manner::Crowd(answer)
+        | Manner::Recorded(answer)
         | Manner::Flood(answer) => Some(answer),
         Manner::Mute => None,
     };
     stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
     let auth = Protection::new(settings.auth, Some(&settings.key)).unwrap();
-    let mut server = Server::new(auth, Challenge::new([9; 64]));
+    let challenge = match &auth {
+        Protection::Keyed(keyed) => Challenge::about(asked, keyed, [9; 16]),
+        Protection::None => Challenge::new([9; 64]),
+    };
+    let mut server = Server::new(auth, challenge);
     let outstanding = &mut Outstanding::default();
     loop {
         let went_on = match server.wants() {

@@ -1,8 +1,9 @@
-//! The client's side. Invariant: a reply counts only from a peer that has answered our challenge.
+//! The client's side. Invariant: a reply counts only from a peer that has answered our challenge; and we prove ourselves to no daemon
+//! that says that it was asked something else.
 
 use super::Want;
 use crate::protection::Protection;
-use crate::{CHALLENGE, Challenge, Error, HostList, RECORD, Reply, Response};
+use crate::{CHALLENGE, Challenge, Datagram, Error, HostList, RECORD, Reply, Response};
 
 /// What came of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -87,7 +88,29 @@ impl Client {
         }
     }
 
-    /// Takes what it wanted to read.
+    /// Takes what it wanted to read, of a client that has sent these copies of its request. A daemon of ours says for which it is.
+    ///
+    /// # Errors
+    /// [`Error::AnotherRequest`], and those of [`Client::read`].
+    pub fn read_for<'a>(
+        &mut self,
+        bytes: &[u8],
+        asked: impl IntoIterator<Item = &'a Datagram>,
+    ) -> Result<(), Error> {
+        if let (Stage::AwaitingChallenge, Protection::Keyed(keyed), Ok(field)) =
+            (self.stage, &self.protection, bytes.try_into())
+        {
+            let theirs = Challenge::new(field);
+            if theirs.is_a_daemons(keyed)
+                && !asked.into_iter().any(|asked| theirs.is_about(asked, keyed))
+            {
+                return Err(Error::AnotherRequest);
+            }
+        }
+        self.read(bytes)
+    }
+
+    /// Takes what it wanted to read, whatever it is for, as stock's client does.
     ///
     /// # Errors
     /// [`Error::Length`] if it is not as much as was wanted; [`Error::Response`] if the peer has another key or algorithm;

@@ -1,5 +1,5 @@
 //! The daemon's side, up to where the client has proved that it has the key. Invariant: a challenge that the daemon
-//! itself has sent to anybody, and that is not answered yet, is refused and not answered.
+//! itself has sent to anybody, and that is not answered yet, is refused and not answered; nor is any that a daemon of ours made.
 
 use super::Want;
 use crate::protection::Protection;
@@ -27,7 +27,7 @@ pub struct Server {
 }
 
 impl Server {
-    /// Begins; `challenge` is 64 random bytes that are used for nothing else. It is added to the [`Outstanding`] ones by
+    /// Begins; `challenge` is [`Challenge::about`] what was asked, and is used for nothing else. It is added to the [`Outstanding`] ones by
     /// [`Server::read`], and has to be removed by [`Server::close`].
     #[must_use]
     pub fn new(auth: Protection, challenge: Challenge) -> Self {
@@ -59,7 +59,7 @@ impl Server {
     /// Takes what it wanted to read. `outstanding` is the whole process's.
     ///
     /// # Errors
-    /// [`Error::Length`] if it is not as much as was wanted; [`Error::Reflected`] for a challenge of ours;
+    /// [`Error::Length`] if it is not as much as was wanted; [`Error::Reflected`] and [`Error::Daemons`] for a challenge of ours;
     /// [`Error::Response`] if the peer has another key or algorithm. The stream has to be closed then without a word.
     pub fn read(&mut self, bytes: &[u8], outstanding: &mut Outstanding) -> Result<(), Error> {
         let Protection::Keyed(keyed) = &self.protection else {
@@ -71,6 +71,9 @@ impl Server {
                 let theirs = Challenge::new(field);
                 if outstanding.contains(&theirs) || theirs.is(&self.ours) {
                     return Err(Error::Reflected);
+                }
+                if theirs.is_a_daemons(keyed) {
+                    return Err(Error::Daemons);
                 }
                 outstanding.add(self.ours.clone());
                 let (answer, challenge) = self.buffer.split_at_mut(CHALLENGE);
