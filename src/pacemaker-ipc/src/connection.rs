@@ -1,0 +1,194 @@
+//! A connection to a daemon: the handshake, and then texts to and fro. Invariant: what may have reached the daemon is never said
+//! not to have been sent, and every wait ends at the caller's deadline.
+
+use std::{io, os::fd::OwnedFd, path::Path};
+
+use duet_ocf::Deadline;
+use nix::{
+    errno::Errno,
+    poll::PollFlags,
+    sys::socket::{MsgFlags, recv, send},
+};
+use std::os::fd::{AsFd, AsRawFd};
+use std::time::Duration;
+
+use crate::{
+    Error, Sockets,
+    assemble::Assembly,
+    handshake::{self, HandshakeError, Offer, RESPONSE, Transport},
+    header::encode,
+    mapping::{self, Mapping},
+    ring::{Ring, RingError},
+    socket::{pause, ready},
+};
+
+/// How long to wait where the daemon wants no requests, or has not read those before.
+const PAUSE: Duration = Duration::from_millis(2);
+/// A ring is longer than the largest message by less than this, whatever the size of a page.
+const ROUNDING: usize = 256 * 1024;
+
+/// A connection.
+#[derive(Debug)]
+pub struct Connection {
+    name: String,
+    socket: OwnedFd,
+    largest: usize,
+    request: Shared,
+    event: Shared,
+    id: u32,
+    assembly: Assembly,
+}
+
+/// One ring in shared memory.
+#[derive(Debug)]
+struct Shared {
+    header: Mapping,
+    data: Mapping,
+}
+
+impl Shared {
+    fn open(name: &str, path: &str, owners: &[u32], largest: usize) -> Result<Shared, Error> {
+        let open = |end: &str, bounds| {
+            Mapping::open(Path::new(&format!("{path}-{end}")), owners, bounds)
+                .map_err(|source| Error::io(name, "map a ring", source))
+        };
+        let header = open("header", (mapping::HEADER, 64 * 1024))?;
+        let data = open("data", (largest, largest + ROUNDING))?;
+        let shared = Shared { header, data };
+        shared.ring().map_err(|why| Error::unknown(name, why.to_string()))?;
+        Ok(shared)
+    }
+
+    fn ring(&self) -> Result<Ring<'_>, RingError> {
+        Ring::of(self.header.words(), self.data.words())
+    }
+}
+
+impl Connection {
+    /// Connects to a service.
+    ///
+    /// # Errors
+    /// Any [`Error`].
+    pub fn open(sockets: &Sockets, name: &str, deadline: Deadline) -> Result<Connection, Error> {
+        let socket = sockets.dial(name, deadline)?;
+        shout(name, &socket, &handshake::request())?;
+        let answer = listen(name, &socket, RESPONSE, deadline)?;
+        let offer = Offer::parse(&answer).map_err(|why| match why {
+            HandshakeError::Refused(errno) => Error::Refused { name: name.to_owned(), errno },
+            HandshakeError::Unknown(what) => Error::unknown(name, what),
+        })?;
+        let largest = offer.largest as usize;
+        match offer.transport {
+            Transport::SharedMemory => {}
+            Transport::Socket => return Err(Error::unknown(name, "datagram sockets")),
+        }
+        // The files belong to the daemon, or, where it is root, to whom it gave them: this process.
+        let me = nix::unistd::geteuid().as_raw();
+        let owners: Vec<u32> = sockets.users().iter().copied().chain([me]).collect();
+        let open = |path: &str| Shared::open(name, path, &owners, largest);
+        let (request, event) = (open(&offer.request)?, open(&offer.event)?);
+        let (name, assembly) = (name.to_owned(), Assembly::default());
+        Ok(Connection { name, socket, largest, request, event, id: 0, assembly })
+    }
+
+    /// Of which service.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Sends a text. After an error it has not been sent; without one it may have been, and what comes of it, [`receive`]
+    /// tells.
+    ///
+    /// # Errors
+    /// Any [`Error`].
+    ///
+    /// [`receive`]: Connection::receive
+    pub fn send(&mut self, text: &str, deadline: Deadline) -> Result<(), Error> {
+        self.id += 1;
+        let bytes = encode(self.id, text);
+        if bytes.len() >= self.largest {
+            return Err(Error::unknown(&self.name, "no request of this length"));
+        }
+        loop {
+            let header = &self.request.header;
+            let ring = self.request.ring().map_err(|why| self.unknown(&why))?;
+            let is_put = match header.is_held() {
+                true => Err(RingError::Full { bytes: bytes.len() }),
+                false => ring.put(&bytes, header.is_read()),
+            };
+            match is_put {
+                Ok(()) => break,
+                Err(RingError::Full { .. }) => pause(&self.name, PAUSE, deadline)?,
+                Err(why) => return Err(self.unknown(&why)),
+            }
+        }
+        // From here on the daemon may find it, whatever fails; then the connection is no good, and hearing says so.
+        let is_told = self.request.header.post().is_ok() && shout(&self.name, &self.socket, &[1]).is_ok();
+        if !is_told {
+            let _ = nix::sys::socket::shutdown(
+                self.socket.as_raw_fd(),
+                nix::sys::socket::Shutdown::Both,
+            );
+        }
+        Ok(())
+    }
+
+    /// The next text that the daemon sends.
+    ///
+    /// # Errors
+    /// Any [`Error`].
+    pub fn receive(&mut self, deadline: Deadline) -> Result<String, Error> {
+        loop {
+            // One byte on the socket for each event in the ring.
+            listen(&self.name, &self.socket, 1, deadline)?;
+            let ring = self.event.ring().map_err(|why| self.unknown(&why))?;
+            let taken = ring.take(self.largest).map_err(|why| self.unknown(&why))?;
+            let Some(message) = taken else { continue };
+            // Who writes into it tells by the count whether it is empty.
+            self.event.header.count_down();
+            let text = self.assembly.add(&message);
+            if let Some(text) = text.map_err(|what| Error::unknown(&self.name, what))? {
+                return Ok(text);
+            }
+        }
+    }
+
+    fn unknown(&self, why: &RingError) -> Error {
+        Error::unknown(&self.name, why.to_string())
+    }
+}
+
+/// Sends these few bytes, for which a socket has room.
+fn shout(name: &str, socket: &OwnedFd, bytes: &[u8]) -> Result<(), Error> {
+    let flags = MsgFlags::MSG_NOSIGNAL | MsgFlags::MSG_DONTWAIT;
+    loop {
+        match send(socket.as_raw_fd(), bytes, flags) {
+            Ok(sent) if sent == bytes.len() => return Ok(()),
+            Ok(_) => return Err(Error::io(name, "write to the socket", io::ErrorKind::WriteZero)),
+            Err(Errno::EINTR) => {}
+            Err(Errno::EPIPE | Errno::ECONNRESET) => {
+                return Err(Error::Closed { name: name.to_owned() });
+            }
+            Err(errno) => return Err(Error::io(name, "write to the socket", errno)),
+        }
+    }
+}
+
+/// Receives exactly so many bytes.
+fn listen(name: &str, socket: &OwnedFd, length: usize, deadline: Deadline) -> Result<Vec<u8>, Error> {
+    let mut bytes = vec![0; length];
+    let mut known = 0;
+    while known < length {
+        match recv(socket.as_raw_fd(), &mut bytes[known..], MsgFlags::MSG_DONTWAIT) {
+            Ok(0) | Err(Errno::ECONNRESET) => return Err(Error::Closed { name: name.to_owned() }),
+            Ok(more) => known += more,
+            Err(Errno::EINTR) => {}
+            Err(Errno::EAGAIN) => {
+                ready(name, &[socket.as_fd()], PollFlags::POLLIN, deadline)?;
+            }
+            Err(errno) => return Err(Error::io(name, "read from the socket", errno)),
+        }
+    }
+    Ok(bytes)
+}
