@@ -8,6 +8,8 @@ DESTDIR   ?=
 SCENARIO  ?= all
 # stock, ours, or a list like VirtualDomain=stock; empty: ours where it exists.
 AGENTS    ?=
+# Debian release of the labs' nodes: bookworm (12) where it is empty, or trixie (13).
+SUITE     ?=
 
 # Where Pacemaker looks for agents is fixed when Pacemaker is built, so PREFIX does not move it.
 AGENT_DIR := $(DESTDIR)/usr/lib/ocf/resource.d/rust
@@ -40,7 +42,7 @@ BUILT     := $(addprefix $(TARGET)/release/,$(PACKAGES))
 # What agents become or supervise, made with them.
 BESIDE    := $(patsubst %.rs,$(TARGET)/release/%,$(notdir $(filter-out \
              $(foreach p,$(PACKAGES),agents/$(p)/bin/$(p).rs),$(wildcard agents/*/bin/*.rs))))
-LAB       := $(CARGO) run --release --locked -q -p lab -- $(if $(AGENTS),--agents $(AGENTS))
+LAB       := $(CARGO) run --release --locked -q -p lab -- $(if $(AGENTS),--agents $(AGENTS)) $(if $(SUITE),--suite $(SUITE))
 # What the programs are made from: tests do not make them older.
 SOURCES   := Cargo.toml Cargo.lock $(shell find src agents -name tests -prune -o -type f -print)
 
@@ -54,7 +56,7 @@ help:
 	@echo "make build     build the programs"
 	@echo "make test      format, lints and every test that needs no lab"
 	@echo "make demo      two machines, one guest, a power cut (root; KEEP=1 leaves the lab up)"
-	@echo "make lab       all scenarios (root; SCENARIO='machines/power-cut ...' chooses, AGENTS=stock compares)"
+	@echo "make lab       all scenarios (root; SCENARIO='machines/power-cut ...' chooses, AGENTS=stock compares, SUITE=trixie for Debian 13)"
 	@echo "make bench     what our programs cost beside the stock ones (root)"
 	@echo "make audit     licences, duplicates, sources and advisories of the dependencies"
 	@echo "make install   install the built programs (DESTDIR=, PREFIX=$(PREFIX))"

@@ -5,6 +5,7 @@
 mod build;
 mod mirror;
 mod needs;
+mod suite;
 
 pub(crate) use needs::require_root;
 
@@ -18,7 +19,6 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-const PACKAGES: &str = include_str!("../image/packages");
 const RECIPE: &str = include_str!("../image/recipe.sh");
 const INITRD_INIT: &str = include_str!("../image/initrd-init");
 /// Far above the minute or two it takes; below CI's patience.
@@ -80,7 +80,10 @@ fn wait_for_builder(place: &Place, suite: &str, tell: &mut dyn FnMut(&str)) -> R
 /// Names of the image: a digest of everything that decides what is in it.
 fn key(suite: &str) -> String {
     let mut digest = Sha256::new();
-    for part in [suite, PACKAGES, RECIPE, INITRD_INIT, std::env::consts::ARCH] {
+    // What only this release has comes last, so that others keep the names they have.
+    let parts = [suite, suite::PACKAGES, RECIPE, INITRD_INIT, std::env::consts::ARCH];
+    let parts = parts.into_iter().chain(suite::difference(suite));
+    for part in parts {
         digest.update(u64::try_from(part.len()).unwrap_or(u64::MAX).to_be_bytes());
         digest.update(part);
     }
@@ -205,5 +208,18 @@ mod tests {
     fn the_key_changes_with_the_release() {
         assert_ne!(key("bookworm"), key("trixie"));
         assert_eq!(key("bookworm"), key("bookworm"));
+    }
+
+    /// Elsewhere, images would be built again, and running labs robbed of theirs, for a list that is not theirs.
+    #[test]
+    fn the_key_of_one_release_does_not_depend_on_what_another_has_otherwise() {
+        let mut digest = Sha256::new();
+        for part in ["bookworm", suite::PACKAGES, RECIPE, INITRD_INIT, std::env::consts::ARCH] {
+            digest.update(u64::try_from(part.len()).unwrap().to_be_bytes());
+            digest.update(part);
+        }
+        let common: Vec<String> =
+            digest.finalize().iter().take(6).map(|byte| format!("{byte:02x}")).collect();
+        assert_eq!(key("bookworm"), common.concat());
     }
 }

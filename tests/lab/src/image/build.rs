@@ -2,7 +2,7 @@
 //! only when it is complete and its manifest is written.
 
 use super::mirror::{Mirror, apt_settings};
-use super::{BUILD_BOUND, INITRD_INIT, Image, PACKAGES, RECIPE, manifest, needs};
+use super::{BUILD_BOUND, INITRD_INIT, Image, RECIPE, manifest, needs, suite};
 use crate::command;
 use crate::failure::{Failure, Result};
 use crate::place::Place;
@@ -67,7 +67,7 @@ fn run_recipe(
         .env("MIRROR", &mirror.main)
         .env("SOURCES", mirror.sources(suite))
         .env("APT_CONF", apt_settings().join(" "))
-        .env("PACKAGES", package_names())
+        .env("PACKAGES", suite::packages(suite).join(" "))
         .env("INITRD_INIT", initrd_init)
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
@@ -101,13 +101,4 @@ fn run_recipe(
             Err(failed(format!("at the step \"{last}\":\n    {tail}{cure}")))
         }
     }
-}
-
-fn package_names() -> String {
-    PACKAGES
-        .lines()
-        .filter(|line| !line.starts_with('#'))
-        .flat_map(str::split_whitespace)
-        .collect::<Vec<_>>()
-        .join(" ")
 }
