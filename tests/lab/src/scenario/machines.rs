@@ -1,16 +1,22 @@
 //! Scenarios that need DRBD's kernel module: two QEMU machines, the guest on the replicated disk.
 
+mod daemons;
+mod disturb;
 mod drbd;
 mod fence;
+mod freeze;
+mod loss;
 mod shutdown;
+mod space;
 
 use super::checks::{forget_failures, restarted};
 use super::{Scenario, Story, boots_since, claim, downtime};
 use crate::cluster::Cluster;
 use crate::failure::Result;
-use crate::node::{Cable, SHORT, Switch};
+use crate::node::SHORT;
 use crate::node_files::Init;
 use crate::topology::Topology;
+use disturb::Disturbance;
 use std::time::Duration;
 
 const MINUTES: fn(u64) -> Duration = |minutes| Duration::from_secs(60 * minutes);
@@ -62,8 +68,75 @@ pub(super) fn table() -> Vec<Scenario> {
             false,
             guest_killed,
         ),
-        scenario("move", "a planned `crm resource move`, then `clear`", false, planned_move),
+        scenario(
+            "move",
+            "a planned `crm resource move`, then `clear`, and the same back again",
+            false,
+            planned_move,
+        ),
     ];
+    table.extend([
+        scenario(
+            "cluster-link-cut",
+            "corosync's networks are cut and DRBD's is not: the passive node is shot, the guest stays",
+            false,
+            loss::cluster_cut,
+        ),
+        scenario(
+            "node-alone",
+            "both nodes lose power; the one that was active comes back alone, waits, and is told not to",
+            false,
+            loss::alone,
+        ),
+        scenario(
+            "no-disk-left",
+            "the link is cut, then the disk under the Primary fails: the guest waits for its data",
+            false,
+            loss::no_disk_left,
+        ),
+        scenario(
+            "frozen-shot",
+            "the active node is frozen, and thaws when its fencing is decided and not yet done",
+            false,
+            freeze::shot,
+        ),
+        scenario(
+            "frozen-not-fenced",
+            "the active node is frozen for 30 s and nobody can fence it, then it thaws",
+            false,
+            freeze::not_fenced,
+        ),
+        scenario(
+            "libvirtd-killed",
+            "libvirtd of the active node is killed and started again: the guest never notices",
+            false,
+            daemons::libvirtd,
+        ),
+        scenario(
+            "pacemaker-killed",
+            "all of Pacemaker is killed in the active node: it is fenced before a start elsewhere",
+            false,
+            daemons::pacemaker,
+        ),
+        scenario(
+            "pacemaker-parts-killed",
+            "pacemaker-execd, -based and -controld of the active node are killed, one after the other",
+            false,
+            daemons::parts,
+        ),
+        scenario(
+            "active-full",
+            "the active node's root file system is full: monitors, a call of fence-peer, a move away",
+            false,
+            space::active_full,
+        ),
+        scenario(
+            "passive-full",
+            "the passive node's root file system is full, and the guest is to move there",
+            false,
+            space::passive_full,
+        ),
+    ]);
     table.extend(fence::table(scenario));
     table.extend(drbd::table(scenario));
     // Nodes of another make are another cluster, hence the last.
@@ -83,8 +156,7 @@ pub(super) fn table() -> Vec<Scenario> {
 pub(crate) fn power_cut(cluster: &Cluster) -> Result<Story> {
     let active = cluster.steady()?;
     let other = cluster.other(&active)?.name.clone();
-    let zero = cluster.journal.mark(&format!("power cut of {active}"));
-    cluster.lab.node(&active)?.cut_power()?;
+    let zero = Disturbance::PowerCut.inflict(cluster, cluster.lab.node(&active)?)?;
     let first = cluster.writing_on(&other, zero, MINUTES(3))?;
     Ok(Story::at(zero)
         .figure("cut to first write", first - zero)
@@ -95,12 +167,10 @@ fn node_back(cluster: &Cluster) -> Result<Story> {
     let active = cluster.writing_since(cluster.journal.now(), SHORT)?;
     let back = cluster.other(&active)?;
     if back.power()? != "shut off" {
-        cluster.journal.mark(&format!("power cut of {}", back.name));
-        back.cut_power()?;
+        Disturbance::PowerCut.inflict(cluster, back)?;
         cluster.disk_reaches(cluster.lab.node(&active)?, "cs:WFConnection", SHORT)?;
     }
-    let zero = cluster.journal.mark(&format!("power on of {}", back.name));
-    back.boot()?;
+    let zero = Disturbance::PowerCut.heal(cluster, back)?;
     let shell = cluster.journal.mark(&format!("shell in {}", back.name));
     cluster.disk_reaches(cluster.lab.node(&active)?, "ds:UpToDate/UpToDate", MINUTES(3))?;
     let synced = cluster.journal.now();
@@ -117,8 +187,7 @@ fn link_cut(cluster: &Cluster) -> Result<Story> {
     let active = cluster.steady()?;
     let other = cluster.other(&active)?;
     let node = cluster.lab.node(&active)?;
-    let zero = cluster.journal.mark(&format!("replication cable of {} pulled", other.name));
-    other.cable(Cable::Replication, Switch::Off)?;
+    let zero = Disturbance::ReplicationCut.inflict(cluster, other)?;
     cluster.disk_reaches(
         node,
         "cs:WFConnection ro:Primary/Unknown ds:UpToDate/Outdated",
@@ -137,8 +206,7 @@ fn link_cut(cluster: &Cluster) -> Result<Story> {
     claim(rules.contains("drbd-fence-by-handler-r0"), || {
         format!("no fencing rule was placed: {rules}")
     })?;
-    cluster.journal.mark(&format!("replication cable of {} plugged", other.name));
-    other.cable(Cable::Replication, Switch::On)?;
+    Disturbance::ReplicationCut.heal(cluster, other)?;
     let still = cluster.steady()?;
     claim(still == active, || format!("the guest went from {active} to {still}"))?;
     claim(boots_since(cluster, zero) == 0, || "the guest was started again".to_owned())?;
@@ -149,14 +217,11 @@ fn standby_disk_fails(cluster: &Cluster) -> Result<Story> {
     let active = cluster.steady()?;
     let node = cluster.lab.node(&active)?;
     let standby = cluster.other(&active)?;
-    let zero = cluster.journal.mark(&format!("the disk of {} fails", standby.name));
-    standby.disk(Switch::Off)?;
+    let zero = Disturbance::DiskFails.inflict(cluster, standby)?;
     cluster.disk_reaches(node, "ds:UpToDate/Diskless", SHORT)?;
     let detached = cluster.journal.now();
     cluster.writing_on(&active, detached, SHORT)?;
-    cluster.journal.mark(&format!("the disk of {} heals; drbdadm attach r0", standby.name));
-    standby.disk(Switch::On)?;
-    standby.sh("drbdadm attach r0", "attaching the healed disk")?;
+    Disturbance::DiskFails.heal(cluster, standby)?;
     let still = cluster.steady()?;
     claim(still == active, || format!("the guest went from {active} to {still}"))?;
     claim(boots_since(cluster, zero) == 0, || "the guest was started again".to_owned())?;
@@ -168,8 +233,7 @@ fn standby_disk_fails(cluster: &Cluster) -> Result<Story> {
 pub(super) fn guest_killed(cluster: &Cluster) -> Result<Story> {
     let active = cluster.steady()?;
     let node = cluster.lab.node(&active)?;
-    let zero = cluster.journal.mark(&format!("guest's process killed in {active}"));
-    node.sh("kill -9 $(cat /run/libvirt/qemu/vm1.pid)", "killing the guest's process")?;
+    let zero = Disturbance::GuestKilled.inflict(cluster, node)?;
     let first = restarted(cluster, &active, zero)?;
     forget_failures(node)?;
     Ok(Story::at(zero)
@@ -177,20 +241,25 @@ pub(super) fn guest_killed(cluster: &Cluster) -> Result<Story> {
         .figure("downtime", downtime(cluster, zero)?))
 }
 
+/// There and back, as for work on a node that stays in the cluster.
 fn planned_move(cluster: &Cluster) -> Result<Story> {
     let active = cluster.steady()?;
-    let other = cluster.other(&active)?.name.clone();
-    let node = cluster.lab.node(&active)?;
-    let zero = cluster.journal.mark(&format!("crm resource move vm1 {other}"));
-    // On the node that has a processor to spare: the guest spins on the other one's.
-    let idle = cluster.lab.node(&other)?;
-    idle.sh(&format!("crm resource move vm1 {other}"), "moving the guest")?;
-    let first = cluster.writing_on(&other, zero, MINUTES(3))?;
-    node.sh("crm resource clear vm1", "clearing the move")?;
-    cluster.journal.mark("crm resource clear vm1");
+    let (here, there) = (cluster.lab.node(&active)?, cluster.other(&active)?);
+    let zero = Disturbance::Leave.inflict(cluster, here)?;
+    let first = cluster.writing_on(&there.name, zero, MINUTES(3))?;
+    let down = downtime(cluster, zero)?;
+    Disturbance::Leave.heal(cluster, here)?;
     let still = cluster.steady()?;
-    claim(still == other, || format!("the guest went back to {still}"))?;
+    claim(still == there.name, || format!("the guest went back to {still}"))?;
+    let back = Disturbance::Leave.inflict(cluster, there)?;
+    let again = cluster.writing_on(&active, back, MINUTES(3))?;
+    Disturbance::Leave.heal(cluster, there)?;
+    let still = cluster.steady()?;
+    claim(still == active, || format!("the guest went back to {still}"))?;
+    claim(boots_since(cluster, zero) == 2, || "it booted more than once a move".to_owned())?;
     Ok(Story::at(zero)
         .figure("command to first write", first - zero)
-        .figure("downtime", downtime(cluster, zero)?))
+        .figure("downtime", down)
+        .figure("back: command to first write", again - back)
+        .figure("back: downtime", downtime(cluster, back)?))
 }

@@ -9,6 +9,8 @@ mod ledger;
 mod links;
 mod races;
 
+pub(super) use deaths::{not_waited_for, waits_for_the_other};
+
 use super::Row;
 use crate::cluster::Cluster;
 use crate::configuration::{self as text, Handlers};
@@ -290,7 +292,7 @@ fn steps(cluster: &Cluster, node: &Node, since: Duration) -> Vec<(Duration, Phas
 }
 
 /// One node at most was ever writable, over the whole life of the cluster.
-fn one_writable(cluster: &Cluster) -> Result<()> {
+pub(super) fn one_writable(cluster: &Cluster) -> Result<()> {
     match ledger::both_writable(&cluster.journal.events()) {
         None => Ok(()),
         Some(both) => {

@@ -6,6 +6,7 @@ use crate::cluster::Cluster;
 use crate::failure::Result;
 use crate::scenario::checks::{Calm, settled};
 use crate::scenario::machines::MINUTES;
+use crate::scenario::machines::disturb::Disturbance;
 use crate::scenario::{Story, claim, downtime};
 
 pub(super) fn demote(cluster: &Cluster) -> Result<Story> {
@@ -56,14 +57,12 @@ pub(super) fn standby(cluster: &Cluster) -> Result<Story> {
     let active = cluster.steady()?;
     let (node, other) = (cluster.lab.node(&active)?, cluster.other(&active)?);
     let calm = Calm::before(cluster)?;
-    let zero = cluster.journal.mark(&format!("crm node standby {active}"));
-    other.sh(&format!("crm node standby {active}"), "sending a node to standby")?;
+    let zero = Disturbance::Standby.inflict(cluster, node)?;
     let first = cluster.writing_on(&other.name, zero, MINUTES(3))?;
     FIRST.is_gone(node)?;
     FIRST.reaches(other, &["cs:WFConnection", "ro:Primary/Unknown", "ds:UpToDate/"])?;
     FIRST.scored(other, [(other, GOOD), (node, None)])?;
-    let back = cluster.journal.mark(&format!("crm node online {active}"));
-    other.sh(&format!("crm node online {active}"), "bringing a node back")?;
+    let back = Disturbance::Standby.heal(cluster, node)?;
     FIRST.reaches(other, &["cs:Connected", "ro:Primary/Secondary", "ds:UpToDate/UpToDate"])?;
     let synced = cluster.journal.now();
     FIRST.scored(other, [(other, GOOD), (node, GOOD)])?;

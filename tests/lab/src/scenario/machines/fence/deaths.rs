@@ -4,9 +4,10 @@
 use super::{A_WHILE, PATIENCE, Pair, device, one_writable, steps};
 use crate::cluster::Cluster;
 use crate::failure::Result;
-use crate::node::{Cable, Node, SHORT, Switch};
-use crate::scenario::checks::{route, settled};
+use crate::node::{Node, SHORT};
+use crate::scenario::checks::settled;
 use crate::scenario::machines::MINUTES;
+use crate::scenario::machines::disturb::Disturbance;
 use crate::scenario::{Story, boots_since, claim, downtime};
 use duet_oracle::eventually;
 use duet_oracle::phase::Phase;
@@ -71,7 +72,8 @@ pub(super) fn both_killed(cluster: &Cluster) -> Result<Story> {
     pair.plug()?;
     let dead = cluster.journal.mark(&format!("power on of {} alone", stale.name));
     stale.boot()?;
-    alone_with_quorum(stale)?;
+    waits_for_the_other(stale)?;
+    not_waited_for(stale)?;
     // Pacemaker has done all that it does, and did not promote; and the kernel refuses whoever tries all the same.
     settled(stale)?;
     let seen = device(stale)?;
@@ -97,21 +99,25 @@ pub(super) fn both_killed(cluster: &Cluster) -> Result<Story> {
         .figure("downtime", downtime(cluster, zero)?))
 }
 
-/// A node that boots alone has no quorum until it has seen the other one; its administrator, sure that the other is off,
-/// says that it is not to be waited for.
-fn alone_with_quorum(node: &Node) -> Result<()> {
-    let look = |wanted: &'static str| {
-        eventually(PATIENCE, &format!("{wanted} in {}", node.name), || {
-            let seen = node.run("crm_mon -1", SHORT).map_err(|error| error.to_string())?;
-            match seen.stdout.contains(wanted) {
-                true => Ok(()),
-                false => Err(seen.stdout + &seen.stderr),
-            }
-        })
-    };
-    look("partition WITHOUT quorum")?;
+/// A node that boots alone has no quorum until it has seen the other one.
+pub(in crate::scenario::machines) fn waits_for_the_other(node: &Node) -> Result<()> {
+    says(node, "partition WITHOUT quorum")
+}
+
+/// Its administrator, sure that the other one is off, says that it is not to be waited for.
+pub(in crate::scenario::machines) fn not_waited_for(node: &Node) -> Result<()> {
     node.sh("corosync-cmapctl -s quorum.cancel_wait_for_all u8 1", "not waiting for the other")?;
-    look("partition with quorum")?;
+    says(node, "partition with quorum")
+}
+
+fn says(node: &Node, wanted: &str) -> Result<()> {
+    eventually(PATIENCE, &format!("{wanted} in {}", node.name), || {
+        let seen = node.run("crm_mon -1", SHORT).map_err(|error| error.to_string())?;
+        match seen.stdout.contains(wanted) {
+            true => Ok(()),
+            false => Err(seen.stdout + &seen.stderr),
+        }
+    })?;
     Ok(())
 }
 
@@ -126,9 +132,7 @@ pub(super) fn partition(cluster: &Cluster) -> Result<Story> {
         "delaying the shot at the Secondary",
     )?;
     settled(winner)?;
-    let zero = cluster.journal.mark("both networks cut between the nodes");
-    winner.cable(Cable::Replication, Switch::Off)?;
-    cluster.everywhere(|node| route(node, cluster, "add"))?;
+    let zero = Disturbance::BothCut.inflict(cluster, winner)?;
     let fenced = shot(&pair, winner, loser, zero)?;
     let thawed = steps(cluster, loser, zero).into_iter().find(|(at, phase)| {
         *at < fenced && matches!(phase, Phase::WritesFrozen { frozen: false, .. })
@@ -137,10 +141,7 @@ pub(super) fn partition(cluster: &Cluster) -> Result<Story> {
     let answer = pair.answers(winner, zero, 7)?;
     claim(answer.at > fenced, || "fence-peer answered before the fencing".to_owned())?;
     let first = cluster.writing_on(&winner.name, zero, MINUTES(3))?;
-    cluster.journal.mark("both networks mended");
-    // The one that was shot has forgotten its own.
-    route(winner, cluster, "del")?;
-    winner.cable(Cable::Replication, Switch::On)?;
+    Disturbance::BothCut.heal(cluster, winner)?;
     if loser.power()? == "shut off" {
         loser.boot()?;
     }

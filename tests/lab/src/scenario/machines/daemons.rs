@@ -1,0 +1,109 @@
+//! Daemons of the active node that are killed: libvirtd, all of Pacemaker, one of its parts. The guest is another process
+//! and runs on, so nobody may say that it is stopped, nor start it a second time.
+
+use super::MINUTES;
+use super::disturb::{self, Disturbance};
+use crate::cluster::Cluster;
+use crate::failure::Result;
+use crate::node::{Node, SHORT};
+use crate::scenario::checks::{Calm, failures, fenced, settled};
+use crate::scenario::{Story, boots_since, claim, downtime};
+use duet_oracle::eventually;
+use std::time::Duration;
+
+/// Two monitors, 10 s apart, and the recovery that a wrong answer would begin.
+const TWO_MONITORS: Duration = Duration::from_secs(22);
+
+/// The cluster asks anew where the guest is while libvirtd is gone, and once more when it is back.
+pub(super) fn libvirtd(cluster: &Cluster) -> Result<Story> {
+    let active = cluster.steady()?;
+    let (node, other) = (cluster.lab.node(&active)?, cluster.other(&active)?);
+    let calm = Calm::before(cluster)?;
+    let before = guest(node)?;
+    let zero = Disturbance::LibvirtdKilled.inflict(cluster, node)?;
+    pause(TWO_MONITORS);
+    runs_on(cluster, other, &active, zero)?;
+    cluster.journal.mark("crm_resource --refresh -r vm1");
+    other.sh("crm_resource --refresh -r vm1 >/dev/null 2>&1", "asking where the guest is")?;
+    settled(other)?;
+    runs_on(cluster, other, &active, zero)?;
+    let back = Disturbance::LibvirtdKilled.heal(cluster, node)?;
+    pause(TWO_MONITORS / 2);
+    runs_on(cluster, other, &active, zero)?;
+    let now = guest(node)?;
+    claim(now == before, || format!("the guest's process is {now}, {before} before"))?;
+    let known = node.sh("virsh -q -c qemu:///system domstate vm1", "asking libvirt")?;
+    claim(known.trim() == "running", || format!("libvirt says {known}"))?;
+    let still = disturb::steady(cluster)?;
+    claim(still == active, || format!("the guest went from {active} to {still}"))?;
+    calm.kept(cluster)?;
+    Ok(Story::at(zero).figure("without libvirtd", back - zero))
+}
+
+/// The guest writes on where it was, was not booted, and no operation on it failed.
+fn runs_on(cluster: &Cluster, asked: &Node, active: &str, zero: Duration) -> Result<()> {
+    let at = cluster.writing_since(cluster.journal.now(), SHORT)?;
+    claim(at == active && boots_since(cluster, zero) == 0, || {
+        format!("the guest was started again, on {at}")
+    })?;
+    let failed = failures(asked)?;
+    claim(!failed.contains("vm1"), || format!("an operation failed:\n{failed}"))
+}
+
+/// The guest's process, by number and start time.
+fn guest(node: &Node) -> Result<String> {
+    let script = "p=$(cat /run/libvirt/qemu/vm1.pid) && awk '{ print $1, $22 }' /proc/$p/stat";
+    Ok(node.sh(script, "looking at the guest's process")?.trim().to_owned())
+}
+
+/// corosync still answers for the node, Pacemaker does not: only fencing makes a start elsewhere safe.
+pub(super) fn pacemaker(cluster: &Cluster) -> Result<Story> {
+    let active = cluster.steady()?;
+    let (node, other) = (cluster.lab.node(&active)?, cluster.other(&active)?);
+    let zero = Disturbance::PacemakerKilled.inflict(cluster, node)?;
+    let first = cluster.writing_on(&other.name, zero, MINUTES(3))?;
+    fenced(cluster, &other.name, &active)?;
+    Disturbance::PacemakerKilled.heal(cluster, node)?;
+    let now = disturb::steady(cluster)?;
+    claim(now == other.name && boots_since(cluster, zero) == 1, || {
+        format!("the guest is on {now} after {} boots", boots_since(cluster, zero))
+    })?;
+    Ok(Story::at(zero)
+        .figure("kill to first write", first - zero)
+        .figure("downtime", downtime(cluster, zero)?))
+}
+
+/// One part after the other; pacemakerd starts it again, and what it then finds running it takes for what it is.
+pub(super) fn parts(cluster: &Cluster) -> Result<Story> {
+    let active = cluster.steady()?;
+    let node = cluster.lab.node(&active)?;
+    let calm = Calm::before(cluster)?;
+    let mut story = Story::default();
+    for (name, figure) in [
+        ("execd", "execd: whole again"),
+        ("based", "based: whole again"),
+        ("controld", "controld: whole again"),
+    ] {
+        let killed = Disturbance::DaemonKilled(name).inflict(cluster, node)?;
+        if story.figures.is_empty() {
+            story.zero = killed;
+        }
+        let what = format!("another pacemaker-{name} in {active}");
+        eventually(SHORT, &what, || {
+            let script = format!("pidof pacemaker-{name}");
+            node.sh(&script, "looking for a daemon").map_err(|error| error.to_string())
+        })?;
+        let still = disturb::steady(cluster)?;
+        claim(still == active && boots_since(cluster, story.zero) == 0, || {
+            format!("without pacemaker-{name} the guest was started again, on {still}")
+        })?;
+        story = story.figure(figure, cluster.journal.now() - killed);
+    }
+    calm.kept(cluster)?;
+    Ok(story)
+}
+
+#[allow(clippy::disallowed_methods, reason = "a scenario gives the cluster time")]
+fn pause(long: Duration) {
+    std::thread::sleep(long);
+}

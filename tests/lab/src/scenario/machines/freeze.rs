@@ -1,0 +1,106 @@
+//! An active node that stands still and goes on as if nothing had been: to itself, no time has passed. What the others did
+//! meanwhile decides, and it may not write until they have said so.
+
+use super::MINUTES;
+use super::disturb::{self, Disturbance};
+use super::fence::one_writable;
+use crate::cluster::Cluster;
+use crate::failure::Result;
+use crate::node::{Node, SHORT};
+use crate::scenario::checks::{fenced, forget_failures, settled};
+use crate::scenario::{Story, boots_since, claim, downtime};
+use duet_oracle::phase::{Phase, recognise};
+use duet_oracle::{Kind, Line, eventually};
+use std::time::Duration;
+
+/// The shot comes so much later than it is asked for, so that the thaw falls between.
+const DELAY: u64 = 4;
+/// For how long it stands still where nobody can shoot it.
+const FROZEN: Duration = Duration::from_secs(30);
+
+/// It thaws when its fencing has been decided and not yet done.
+pub(super) fn shot(cluster: &Cluster) -> Result<Story> {
+    let active = cluster.steady()?;
+    let (node, other) = (cluster.lab.node(&active)?, cluster.other(&active)?);
+    let device = format!("fence-{active}");
+    other.sh(
+        &format!("crm_resource -r {device} -p pcmk_delay_base -v {DELAY}s"),
+        "delaying the shot at the active node",
+    )?;
+    settled(other)?;
+    let zero = Disturbance::Freeze.inflict(cluster, node)?;
+    let asked = fencing_asked(cluster, other, &active, zero)?;
+    let thawed = Disturbance::Freeze.heal(cluster, node)?;
+    let first = cluster.writing_on(&other.name, thawed, MINUTES(3))?;
+    fenced(cluster, &other.name, &active)?;
+    // One write may have been answered by the other node before the freeze.
+    let late = confirmed(cluster, &active, thawed, first);
+    claim(late <= 1, || format!("{active} confirmed {late} writes between its thaw and its end"))?;
+    other.sh(&format!("crm_resource -r {device} -d pcmk_delay_base"), "shooting at once again")?;
+    let now = disturb::steady(cluster)?;
+    claim(now == other.name && boots_since(cluster, zero) == 1, || {
+        format!("the guest is on {now} after {} boots", boots_since(cluster, zero))
+    })?;
+    Ok(Story::at(zero)
+        .figure("fencing asked for", asked - zero)
+        .figure("freeze to first write", first - zero)
+        .figure("downtime", downtime(cluster, zero)?))
+}
+
+/// Nobody can shoot it, so nobody takes over; it thaws, finds itself missed, and has to come to terms with the others.
+pub(super) fn not_fenced(cluster: &Cluster) -> Result<Story> {
+    let active = cluster.steady()?;
+    let (node, other) = (cluster.lab.node(&active)?, cluster.other(&active)?);
+    let before = node.instance()?;
+    cluster.journal.mark("fence_virtd killed");
+    cluster.kill_fence_daemon()?;
+    let zero = Disturbance::Freeze.inflict(cluster, node)?;
+    fencing_asked(cluster, other, &active, zero)?;
+    let rest = FROZEN.saturating_sub(cluster.journal.now() - zero);
+    pause(rest);
+    claim(boots_since(cluster, zero) == 0, || "the guest was started beside it".to_owned())?;
+    let thawed = Disturbance::Freeze.heal(cluster, node)?;
+    let first = cluster.writing_on(&active, thawed, MINUTES(3))?;
+    one_writable(cluster)?;
+    cluster.all_online(MINUTES(3))?;
+    cluster.journal.mark("fence_virtd started again");
+    cluster.start_fence_daemon()?;
+    settled(other)?;
+    forget_failures(other)?;
+    let now = disturb::steady(cluster)?;
+    let instance = node.instance()?;
+    claim(now == active && instance == before && boots_since(cluster, zero) == 0, || {
+        format!(
+            "the guest is on {now} after {} boots, {active} is instance {instance}, {before} before",
+            boots_since(cluster, zero)
+        )
+    })?;
+    Ok(Story::at(zero).figure("thaw to first write", first - thawed))
+}
+
+/// When a node said that it wants another one shot.
+fn fencing_asked(cluster: &Cluster, by: &Node, target: &str, since: Duration) -> Result<Duration> {
+    let at = eventually(SHORT, &format!("a fencing of {target} to be asked for"), || {
+        let events = cluster.journal.since(since);
+        let asked = events.iter().find(|event| match &event.kind {
+            Kind::Log(record) if event.source == by.name => recognise(record)
+                .iter()
+                .any(|phase| matches!(phase, Phase::FencingRequested { node } if node == target)),
+            Kind::Log(_) | Kind::Serial(_) | Kind::Mark(_) => false,
+        });
+        asked.map(|event| event.at).ok_or("nobody asked")
+    })?;
+    Ok(at)
+}
+
+/// How many writes a node's guest had confirmed in this time.
+fn confirmed(cluster: &Cluster, node: &str, from: Duration, until: Duration) -> usize {
+    let lines = cluster.journal.serial_lines();
+    let here = lines.iter().filter(|line| line.source == node && line.at > from && line.at < until);
+    here.filter(|line| matches!(line.line, Line::Ack(_))).count()
+}
+
+#[allow(clippy::disallowed_methods, reason = "a scenario gives the cluster time")]
+fn pause(long: Duration) {
+    std::thread::sleep(long);
+}

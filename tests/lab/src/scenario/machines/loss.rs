@@ -1,0 +1,108 @@
+//! Losses that leave one node on its own: of the cluster's network alone, of both nodes' power, and of the last good disk.
+//! Whoever is left writes only what it is entitled to, and says what it waits for.
+
+use super::MINUTES;
+use super::disturb::{self, Disturbance};
+use super::fence::{not_waited_for, waits_for_the_other};
+use crate::cluster::Cluster;
+use crate::failure::Result;
+use crate::node::{Node, SHORT};
+use crate::proc_drbd;
+use crate::scenario::checks::{fenced, settled};
+use crate::scenario::{Story, boots_since, claim, downtime};
+use std::time::Duration;
+
+/// Each node has the other one shot while DRBD is connected; the one with the guest shoots first.
+pub(super) fn cluster_cut(cluster: &Cluster) -> Result<Story> {
+    let active = cluster.steady()?;
+    let (node, other) = (cluster.lab.node(&active)?, cluster.other(&active)?);
+    let before = node.instance()?;
+    other.sh(
+        "crm_attribute -t crm_config -n priority-fencing-delay -v 15s && \
+         crm_resource -r vm1 --meta -p priority -v 10",
+        "sparing the node with the guest",
+    )?;
+    settled(other)?;
+    let zero = Disturbance::ClusterCut.inflict(cluster, other)?;
+    fenced(cluster, &active, &other.name)?;
+    cluster.writing_on(&active, cluster.journal.now(), MINUTES(1))?;
+    Disturbance::ClusterCut.heal(cluster, other)?;
+    let still = disturb::steady(cluster)?;
+    let instance = node.instance()?;
+    claim(still == active && boots_since(cluster, zero) == 0 && instance == before, || {
+        format!(
+            "the guest is on {still} after {} boots, {active} is instance {instance}, {before} before",
+            boots_since(cluster, zero)
+        )
+    })?;
+    node.sh(
+        "crm_attribute -t crm_config -n priority-fencing-delay -D && \
+         crm_resource -r vm1 --meta -d priority",
+        "sparing nobody",
+    )?;
+    settled(node)?;
+    Ok(Story::at(zero).figure("whole again", cluster.journal.now() - zero))
+}
+
+/// Both lose power at once. The one that was active comes back alone, and waits; its administrator, sure that the other is
+/// off, says that it is not to be waited for.
+pub(super) fn alone(cluster: &Cluster) -> Result<Story> {
+    let active = cluster.steady()?;
+    let (node, other) = (cluster.lab.node(&active)?, cluster.other(&active)?);
+    // A node that is alone becomes its own DC after this time.
+    node.sh("crm_attribute -n dc-deadtime -v 5s", "waiting for a DC no longer than needed")?;
+    settled(node)?;
+    let zero = cluster.journal.now();
+    for node in &cluster.lab.nodes {
+        Disturbance::PowerCut.inflict(cluster, node)?;
+    }
+    let booted = Disturbance::PowerCut.heal(cluster, node)?;
+    waits_for_the_other(node)?;
+    settled(node)?;
+    let seen = device(node)?;
+    claim(!seen.contains("ro:Primary"), || format!("{active} alone became {seen}"))?;
+    claim(boots_since(cluster, zero) == 0, || "the guest was started without quorum".to_owned())?;
+    let told = cluster.journal.mark("corosync-cmapctl -s quorum.cancel_wait_for_all u8 1");
+    not_waited_for(node)?;
+    let first = cluster.writing_on(&active, told, MINUTES(3))?;
+    Disturbance::PowerCut.heal(cluster, other)?;
+    let still = disturb::steady(cluster)?;
+    claim(still == active && boots_since(cluster, zero) == 1, || {
+        format!("the guest is on {still} after {} boots", boots_since(cluster, zero))
+    })?;
+    node.sh("crm_attribute -n dc-deadtime -D", "waiting for a DC as before")?;
+    Ok(Story::at(zero)
+        .figure("alone without writing", told - booted)
+        .figure("word to first write", first - told)
+        .figure("downtime", downtime(cluster, zero)?))
+}
+
+/// The link is cut, the peer is banned, and then the only good disk fails under the guest.
+pub(super) fn no_disk_left(cluster: &Cluster) -> Result<Story> {
+    let active = cluster.steady()?;
+    let (node, other) = (cluster.lab.node(&active)?, cluster.other(&active)?);
+    let pulled = Disturbance::ReplicationCut.inflict(cluster, other)?;
+    cluster.disk_reaches(node, "ds:UpToDate/Outdated", MINUTES(1))?;
+    cluster.writing_on(&active, cluster.journal.now(), SHORT)?;
+    let zero = Disturbance::DiskFails.inflict(cluster, node)?;
+    pause(Duration::from_secs(40));
+    claim(boots_since(cluster, pulled) == 0, || "the guest was started on old data".to_owned())?;
+    cluster.journal.mark(&device(node)?);
+    let healed = Disturbance::DiskFails.heal(cluster, node)?;
+    let first = cluster.writing_on(&active, healed, MINUTES(3))?;
+    Disturbance::ReplicationCut.heal(cluster, other)?;
+    let still = disturb::steady(cluster)?;
+    claim(still == active, || format!("the guest is on {still}"))?;
+    Ok(Story::at(zero).figure("healed to first write", first - healed))
+}
+
+/// What a node's kernel says of the guest's device.
+fn device(node: &Node) -> Result<String> {
+    let text = node.sh("[ ! -e /proc/drbd ] || cat /proc/drbd", "asking the kernel")?;
+    Ok(proc_drbd::device(&text, proc_drbd::GUEST).unwrap_or("no device").to_owned())
+}
+
+#[allow(clippy::disallowed_methods, reason = "a scenario gives the cluster time")]
+fn pause(long: Duration) {
+    std::thread::sleep(long);
+}
