@@ -4,7 +4,7 @@
 CARGO     ?= cargo
 PREFIX    ?= /usr
 DESTDIR   ?=
-# Names of scenarios, or all, containers, machines; see docs/testing.md.
+# Names of scenarios, or all, containers, machines, versus-stock; see docs/testing.md.
 SCENARIO  ?= all
 # stock, ours, or a list like VirtualDomain=stock; empty: ours where it exists.
 AGENTS    ?=

@@ -24,6 +24,7 @@ mod report;
 mod runner;
 mod scenario;
 mod topology;
+mod versus;
 mod watch;
 mod wire;
 mod yardstick;
@@ -66,6 +67,9 @@ struct Choices {
 struct Scenarios {
     #[command(flatten)]
     choices: Choices,
+    /// How often `versus-stock` measures each.
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u8).range(1..=50))]
+    rounds: u8,
     #[arg(required = true)]
     names: Vec<String>,
 }
@@ -203,6 +207,9 @@ fn obey(arguments: &Arguments) -> Result<i32> {
             for (name, about) in wire::ABOUT {
                 println!("{name:<28} {about}");
             }
+            for (name, about) in versus::about() {
+                println!("{name:<28} {about}");
+            }
             for scenario in
                 scenario::all().iter().filter(|scenario| !scenario.name.starts_with('_'))
             {
@@ -219,7 +226,8 @@ fn obey(arguments: &Arguments) -> Result<i32> {
             let again = std::env::args();
             let scenarios = Scenarios::parse_from(again);
             let compares = differential::is_wanted(&scenarios.names);
-            let (wires, mut others) = wire::chosen(&scenarios.names);
+            let (parts, others) = versus::chosen(&scenarios.names);
+            let (wires, mut others) = wire::chosen(&others);
             others.retain(|name| name != differential::NAME);
             let chosen = scenario::chosen(&others)?;
             programs::check(&scenarios.choices.agents)?;
@@ -231,6 +239,8 @@ fn obey(arguments: &Arguments) -> Result<i32> {
                 rows.push(differential::row(&place, &settings, &mut tell));
             }
             rows.extend(wire::rows(&place, &settings, &wires, &mut tell));
+            let rounds = usize::from(scenarios.rounds);
+            rows.extend(versus::row(&place, &settings, &parts, rounds, &mut tell));
             rows.extend(runner::run(&place, &settings, &chosen, &mut tell)?);
             print!("\n{}", report::table(&rows));
             tell(&format!(

@@ -1,7 +1,7 @@
 //! Scenarios: named disturbances of a steady cluster, each with what must hold afterwards. The
 //! oracle judges every one over the whole life of its cluster, not only over the disturbance.
 
-mod checks;
+pub(crate) mod checks;
 mod containers;
 pub(crate) mod machines;
 
@@ -46,11 +46,11 @@ pub(crate) struct Story {
 }
 
 impl Story {
-    fn at(zero: Duration) -> Self {
+    pub(crate) fn at(zero: Duration) -> Self {
         Self { zero, ..Self::default() }
     }
 
-    fn figure(mut self, name: &'static str, seconds: Duration) -> Self {
+    pub(crate) fn figure(mut self, name: &'static str, seconds: Duration) -> Self {
         self.figures.push((name, seconds.as_secs_f64()));
         self
     }
@@ -76,7 +76,7 @@ pub(crate) fn chosen(names: &[String]) -> Result<Vec<Scenario>> {
         if !all().iter().any(|scenario| wanted(scenario, name)) {
             let known: Vec<String> = all().iter().map(full_name).collect();
             return Err(Failure::Refused(format!(
-                "No scenario {name:?}; there are all, containers, machines, differential, wire, {}",
+                "No scenario {name:?}; there are all, containers, machines, differential, wire, versus-stock, {}",
                 known.join(", ")
             )));
         }

@@ -2,7 +2,7 @@
 //! proves that a lab on this machine measures the same thing, before ours is compared with stock.
 //! Invariant: the disturbances are the scenarios themselves, judged by the oracle as always.
 
-mod phases;
+pub(crate) mod phases;
 mod recorded;
 
 use crate::cluster::Cluster;

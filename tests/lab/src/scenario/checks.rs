@@ -90,7 +90,7 @@ pub(super) fn forget_failures(node: &Node) -> Result<()> {
 }
 
 /// Waits until Pacemaker has nothing left to do.
-pub(super) fn settled(node: &Node) -> Result<()> {
+pub(crate) fn settled(node: &Node) -> Result<()> {
     node.run("crm_resource --wait --timeout=120", MINUTES(3))?
         .success("waiting for the cluster to settle")
         .map(drop)

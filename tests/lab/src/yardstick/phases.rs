@@ -10,7 +10,7 @@ use std::time::Duration;
 
 /// What is done to the cluster, in the order of a round.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Disturbance {
+pub(crate) enum Disturbance {
     PowerCut,
     NodeBack,
     GuestKilled,
@@ -19,11 +19,11 @@ pub(super) enum Disturbance {
 }
 
 impl Disturbance {
-    pub(super) const ALL: [Self; 5] =
+    pub(crate) const ALL: [Self; 5] =
         [Self::PowerCut, Self::NodeBack, Self::GuestKilled, Self::Move, Self::LinkCut];
 
     /// As the scenario and the recorded figures call it.
-    pub(super) fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::PowerCut => "power-cut",
             Self::NodeBack => "node-back",
@@ -36,13 +36,13 @@ impl Disturbance {
 
 /// One disturbance as it was seen: seconds by the phase's name.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Sample {
-    pub(super) disturbance: Disturbance,
-    pub(super) seconds: BTreeMap<&'static str, f64>,
+pub(crate) struct Sample {
+    pub(crate) disturbance: Disturbance,
+    pub(crate) seconds: BTreeMap<&'static str, f64>,
 }
 
 /// Reads the phases of one disturbance that began at the story's zero, up to `until`.
-pub(super) fn read(
+pub(crate) fn read(
     disturbance: Disturbance,
     story: &Story,
     events: &[Event],
@@ -76,7 +76,7 @@ pub(super) fn read(
 }
 
 /// The last write acknowledged before the guest was silent for the longest time of the window.
-fn last_write(events: &[Event], since: Duration, until: Duration) -> Duration {
+pub(crate) fn last_write(events: &[Event], since: Duration, until: Duration) -> Duration {
     let writes: Vec<Duration> = events
         .iter()
         .filter(|event| matches!(event.kind, Kind::Serial(Line::Ack(_))))
