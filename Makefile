@@ -10,6 +10,9 @@ SCENARIO  ?= all
 AGENTS    ?=
 # Debian release of the labs' nodes: bookworm (12) where it is empty, or trixie (13).
 SUITE     ?=
+# What decides machines/chaos, a number (empty: another one each time), and for how long new disturbances begin.
+SEED      ?=
+MINUTES   ?=
 
 # Where Pacemaker looks for agents is fixed when Pacemaker is built, so PREFIX does not move it.
 AGENT_DIR := $(DESTDIR)/usr/lib/ocf/resource.d/rust
@@ -42,6 +45,8 @@ BUILT     := $(addprefix $(TARGET)/release/,$(PACKAGES))
 # What agents become or supervise, made with them.
 BESIDE    := $(patsubst %.rs,$(TARGET)/release/%,$(notdir $(filter-out \
              $(foreach p,$(PACKAGES),agents/$(p)/bin/$(p).rs),$(wildcard agents/*/bin/*.rs))))
+export DUET_LAB_SEED := $(or $(SEED),$(DUET_LAB_SEED))
+export DUET_LAB_MINUTES := $(or $(MINUTES),$(DUET_LAB_MINUTES))
 LAB       := $(CARGO) run --release --locked -q -p lab -- $(if $(AGENTS),--agents $(AGENTS)) $(if $(SUITE),--suite $(SUITE))
 # What the programs are made from: tests do not make them older.
 SOURCES   := Cargo.toml Cargo.lock $(shell find src agents -name tests -prune -o -type f -print)

@@ -1,5 +1,6 @@
 //! Scenarios that need DRBD's kernel module: two QEMU machines, the guest on the replicated disk.
 
+mod chaos;
 mod daemons;
 mod disturb;
 mod drbd;
@@ -138,6 +139,16 @@ pub(super) fn table() -> Vec<Scenario> {
         ),
     ]);
     table.extend(fence::table(scenario));
+    // Before there is a second resource, whose Pacemaker a reboot would not find.
+    table.push(Scenario {
+        bound: chaos::BOUND,
+        ..scenario(
+            "chaos",
+            "disturbances at random, one upon the other, for DUET_LAB_MINUTES; DUET_LAB_SEED replays them",
+            false,
+            chaos::chaos,
+        )
+    });
     table.extend(drbd::table(scenario));
     // Nodes of another make are another cluster, hence the last.
     table.push(Scenario {
