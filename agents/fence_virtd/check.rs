@@ -95,7 +95,7 @@ fn described(settings: &Settings, keys: &[Option<String>]) -> String {
 
 /// Says whether `source` may do something to `target`, and by which group.
 pub(crate) fn acl(file: &Path, source: &str, target: &str) -> ExitCode {
-    let settings = sources::text(file).and_then(|text| {
+    let settings = sources::lenient(file).and_then(|(text, _)| {
         Settings::parse(&text)
             .map_err(|source| sources::Error::Settings { file: file.display().to_string(), source })
     });

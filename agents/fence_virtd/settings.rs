@@ -81,6 +81,11 @@ pub(crate) enum Error {
         /// Why not.
         why: String,
     },
+    /// Two listeners of one family at one port.
+    #[error(
+        "listeners {0} and {1} hear datagrams of one family at the same port: give one of them another port, and its clients too (ipport)"
+    )]
+    SamePort(String, String),
     /// This URI needs more than a local socket.
     #[error("line {line}: {uri} cannot be used: {why}")]
     Uri {

@@ -61,11 +61,24 @@ pub(super) fn all(
         let made = one(read, name, warnings)?;
         if listeners.iter().any(|other| other.channel == made.channel) {
             warnings.push(format!("listener {name} listens where another one does already"));
+        } else if let Some(other) = listeners.iter().find(|other| is_same_port(other, &made)) {
+            return Err(Error::SamePort(other.name.clone(), made.name));
         } else {
             listeners.push(made);
         }
     }
     if listeners.is_empty() { Err(missing()) } else { Ok(listeners) }
+}
+
+/// Whether both hear datagrams at one port. Those for a host alone could only come to one of them; with stock's daemon, which has
+/// one listener, a second daemon cannot begin.
+fn is_same_port(one: &Listener, other: &Listener) -> bool {
+    match (&one.channel, &other.channel) {
+        (Channel::Multicast { group: one, .. }, Channel::Multicast { group: other, .. }) => {
+            one.port() == other.port() && one.is_ipv4() == other.is_ipv4()
+        }
+        _ => false,
+    }
 }
 
 fn one(read: &Configuration, name: &str, warnings: &mut Vec<String>) -> Result<Listener, Error> {

@@ -155,3 +155,20 @@ fn what_is_not_known_is_a_warning() {
         settings.warnings.contains(&"line 1: listeners/tcp does not have interface".to_owned())
     );
 }
+
+#[test]
+fn two_multicast_listeners_of_one_family_need_two_ports() {
+    let listeners = |second: &str| {
+        with(
+            "listener = \"multicast:a multicast:b\";",
+            &format!(
+                "multicast = \"a\" {{ interface = \"br0\"; }} multicast = \"b\" {{ interface = \"br1\"; {second} }}"
+            ),
+            URI,
+        )
+    };
+    let refused = listeners("").unwrap_err().to_string();
+    assert!(refused.starts_with("listeners multicast:a and multicast:b hear"), "{refused}");
+    assert_eq!(listeners("port = \"1230\";").unwrap().listeners.len(), 2);
+    assert_eq!(listeners("family = \"ipv6\";").unwrap().listeners.len(), 2);
+}

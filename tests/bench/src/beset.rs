@@ -26,17 +26,12 @@ pub(crate) fn beset(plan: &Beset) -> Result<Vec<Timing>> {
     let mut sequence = std::process::id();
     for _ in 0..plan.rounds {
         for command in &plan.commands {
-            let held = silent(plan.tcp_port)?;
-            let mut dripping = connect(plan.tcp_port)?;
-            std::thread::spawn(move || {
-                // Until the daemon hangs up.
-                while dripping.write_all(&[0x55]).is_ok() {
-                    std::thread::sleep(DRIP);
-                }
-            });
-            for nowhere in &plan.nowhere {
+            let held = plan.tcp_port.map(silent).transpose()?;
+            let dripping = plan.tcp_port.map(connect).transpose()?;
+            dripping.into_iter().for_each(drip);
+            for (nowhere, port) in plan.nowhere.iter().zip(plan.multicast_port.iter().cycle()) {
                 sequence = sequence.wrapping_add(1);
-                call_nowhere(plan.multicast_port, nowhere, sequence, &protection)?;
+                call_nowhere(*port, nowhere, sequence, &protection)?;
             }
             std::thread::sleep(DRIP);
             let one =
@@ -63,6 +58,15 @@ fn connect(port: u16) -> Result<TcpStream> {
 
 fn silent(port: u16) -> Result<Vec<TcpStream>> {
     (0..SILENT).map(|_| connect(port)).collect()
+}
+
+/// One byte after the other, until the daemon hangs up.
+fn drip(mut stream: TcpStream) {
+    std::thread::spawn(move || {
+        while stream.write_all(&[0x55]).is_ok() {
+            std::thread::sleep(DRIP);
+        }
+    });
 }
 
 /// Has the daemon call back where nobody is.

@@ -52,12 +52,15 @@ pub enum Error {
     /// Something that was to come did not.
     #[error("{0} did not come within {limit} s", limit = .1.as_secs())]
     Late(String, std::time::Duration),
+    /// A guest that libvirt did not switch.
+    #[error("Could not switch a guest: {0}")]
+    Power(String),
     /// A plan that is none.
     #[error("Could not understand the plan: {0}")]
     Plan(#[from] serde_json::Error),
     /// The measuring program was called with other words than it knows.
     #[error(
-        "Usage: duet-bench rounds|count|together PLAN, duet-bench watch|beset PLAN, duet-bench memory COMMAND..., duet-bench kernel|kernel-cut FILE, or duet-bench write DEVICE OFFSET LOG"
+        "Usage: duet-bench rounds|count|together PLAN, duet-bench watch|beset PLAN, duet-bench memory COMMAND..., duet-bench kernel|kernel-cut FILE, duet-bench power off|on URI DOMAIN, or duet-bench write DEVICE OFFSET LOG"
     )]
     Words,
 }

@@ -5,6 +5,7 @@
 
 mod beset;
 mod kernel;
+mod power;
 mod watch;
 mod write;
 
@@ -42,6 +43,7 @@ fn obey(words: &[String]) -> Result<()> {
         }
         [word, plan] if word == "watch" => print(&watch::watch(&read(plan)?)?),
         [word, plan] if word == "beset" => print(&beset::beset(&read(plan)?)?),
+        [word, way, uri, name] if word == "power" => power::power(way, uri, name),
         [word, path] if word == "kernel" => kernel::serve(path.as_ref(), false),
         [word, path] if word == "kernel-cut" => kernel::serve(path.as_ref(), true),
         [word, device, offset, log] if word == "write" => {

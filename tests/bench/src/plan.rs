@@ -128,10 +128,10 @@ pub struct Beset {
     pub commands: Vec<Command>,
     /// How often.
     pub rounds: usize,
-    /// Where the daemon listens for multicast.
-    pub multicast_port: u16,
-    /// And by tcp.
-    pub tcp_port: u16,
+    /// Where the daemon listens for multicast, if it does: it gets call-backs to nowhere there.
+    pub multicast_port: Option<u16>,
+    /// And by tcp, if it does: it gets peers that are silent, and one that drips.
+    pub tcp_port: Option<u16>,
     /// The file of its key: those who cannot be called back have it.
     pub key: String,
     /// Addresses that lead nowhere.

@@ -304,3 +304,11 @@ pub(crate) fn host_device(node: &str, cable: Cable) -> String {
 pub(crate) fn agent_socket(run: &std::path::Path, node: &str) -> PathBuf {
     run.join(format!("{node}.agent.sock"))
 }
+
+/// The name of the machines' channel to a fencing daemon, beside which they have a serial line to it.
+pub(crate) const LINE: &str = "fence.0";
+
+/// Where QEMU has the ends of those that are on the host side.
+pub(crate) fn lines(run: &std::path::Path) -> PathBuf {
+    run.join("lines")
+}

@@ -126,8 +126,10 @@ pub(crate) fn bounded(cluster: &Arc<Cluster>, scenario: &Scenario) -> Result<Sto
     let (done, end) = mpsc::channel();
     let (shared, run, takes_over) = (Arc::clone(cluster), scenario.run, scenario.takes_over);
     thread::spawn(move || {
-        let outcome =
-            if takes_over { Ok(()) } else { shared.restore() }.and_then(|()| run(&shared));
+        let outcome = if takes_over { Ok(()) } else { shared.restore() }.and_then(|()| {
+            scenario::forget_fencing(&shared)?;
+            run(&shared)
+        });
         // Nobody listens any more once the bound has passed.
         drop(done.send(outcome));
     });

@@ -138,3 +138,22 @@ fn boots_since(cluster: &Cluster, zero: Duration) -> usize {
 pub(crate) fn claim(holds: bool, otherwise: impl FnOnce() -> String) -> Result<()> {
     if holds { Ok(()) } else { Err(Failure::broken(otherwise())) }
 }
+
+/// What was fenced before this moment is on nobody's record any more: what a scenario finds there is its own.
+pub(crate) fn forget_fencing(cluster: &Cluster) -> Result<()> {
+    let mut said = String::new();
+    for node in &cluster.lab.nodes {
+        match checks::forget_fencing(node) {
+            Ok(()) => return Ok(()),
+            Err(failure) => said += &format!("{}: {failure}\n", node.name),
+        }
+    }
+    // Where Pacemaker runs nowhere yet, nobody has a record.
+    let runs =
+        |node: &crate::node::Node| node.sh("pidof pacemaker-fenced || :", "looking for Pacemaker");
+    let has_record =
+        |node: &crate::node::Node| runs(node).map_or(true, |pids| !pids.trim().is_empty());
+    claim(!cluster.lab.nodes.iter().any(has_record), || {
+        format!("nobody forgets what was fenced before:\n{said}")
+    })
+}

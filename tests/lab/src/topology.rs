@@ -4,7 +4,7 @@
 use crate::failure::{Failure, Result};
 use crate::host_side::{HostSide, Life};
 use crate::image::{self, Image};
-use crate::node::{Cable, Node, agent_socket, host_device};
+use crate::node::{Cable, LINE, Node, agent_socket, host_device, lines};
 use crate::node_files::{self, Init, Kind, index};
 use crate::place::{Alive, Place};
 use crate::programs::Programs;
@@ -173,8 +173,9 @@ impl Lab {
             &format!(
                 "qemu-img create -q -f qcow2 -F raw -b {}/base.img {root} && truncate -s 64M {data} && \
                  truncate -s 16M {spare0} {spare1} && \
-                 truncate -s %1M {files}",
-                image.dir.display()
+                 truncate -s %1M {files} && mkdir -p {lines}",
+                image.dir.display(),
+                lines = lines(&self.place.run).display()
             ),
             "making a machine's disks",
         )?;
@@ -208,6 +209,9 @@ impl Lab {
              <serial type='file'><source path='{console}'/></serial>\n\
              <channel type='unix'><source mode='bind' path='{agent}'/>\
              <target type='virtio' name='lab.agent.0'/></channel>\n\
+             <serial type='unix'><source mode='bind' path='{lines}/{name}.serial'/><target port='1'/></serial>\n\
+             <channel type='unix'><source mode='bind' path='{lines}/{name}.channel'/>\
+             <target type='virtio' name='{LINE}'/></channel>\n\
              <memballoon model='none'/></devices>\n</domain>\n",
             name = node.name,
             uuid = uuid(&node.name),
@@ -221,6 +225,7 @@ impl Lab {
             eth0 = interface(Cable::Cluster, 77),
             eth1 = interface(Cable::Replication, 78),
             agent = agent_socket(&self.place.run, &node.name).display(),
+            lines = lines(&self.place.run).display(),
         ))
     }
 

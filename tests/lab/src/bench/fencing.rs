@@ -19,6 +19,12 @@ pub(super) const AT_ONCE: usize = 20;
 pub(super) const TOGETHER: &str = "fence_xvm status";
 /// Ours, over multicast and over tcp.
 pub(super) const BESET: [&str; 2] = ["fence_xvm status, beset", "fence_virt status, beset"];
+/// The same of Debian's daemons, one for each way: it has one listener at a time.
+pub(super) const BESET_STOCK: [&str; 2] =
+    ["fence_xvm status, beset, stock", "fence_virt status, beset, stock"];
+/// A guest switched by libvirt alone, by us, and by Debian's client and daemon.
+pub(super) const POWER: [&str; 2] = ["fence_xvm off", "fence_xvm on"];
+pub(super) const BY: [&str; 3] = ["libvirt alone", "ours", "stock"];
 pub(super) const REQUESTS: usize = 10_000;
 
 const GUEST: &str = "bench";
@@ -26,7 +32,14 @@ const GUEST: &str = "bench";
 const PORTS: [u16; 2] = [1229, 1230];
 /// Ours by tcp: Debian's client listens for its call-back at the port that it sends to.
 const TCP_PORT: u16 = 1231;
+/// Debian's by tcp.
+const STOCK_TCP_PORT: u16 = 1232;
 const BESET_ROUNDS: usize = 20;
+/// Of what takes Debian's daemons most of a minute.
+const BESET_ROUNDS_STOCK: usize = 1;
+const POWER_ROUNDS: usize = 15;
+/// The guest that is switched. Nothing runs in it, so it comes and goes as fast as QEMU does.
+const POWERED: &str = "powered";
 const AT_ONCE_ROUNDS: usize = 5;
 
 /// What is measured beside the rows.
@@ -34,6 +47,8 @@ const AT_ONCE_ROUNDS: usize = 5;
 pub(super) struct Fencing {
     pub(super) together: Vec<Together>,
     pub(super) beset: Vec<Timing>,
+    /// Off and on, by each.
+    pub(super) power: Vec<Timing>,
     /// Our daemon after all requests.
     pub(super) daemon: Option<Daemon>,
 }
@@ -47,7 +62,12 @@ pub(super) struct Daemon {
     pub(super) descriptors_after: u64,
 }
 
-/// Both daemons, and a guest.
+/// The name of a row about a guest's power.
+pub(super) fn power_label(row: &str, by: &str) -> String {
+    format!("{row}, {by}")
+}
+
+/// All daemons, and the guests.
 pub(super) struct Stage {
     directory: PathBuf,
 }
@@ -64,28 +84,37 @@ impl Stage {
         }
         let stage = Self { directory };
         crate::image::write(&stage.at("guest.xml"), BENCH_GUEST.as_bytes())?;
-        for (name, listeners, port) in
-            [("stock", "multicast", PORTS[0]), ("ours", "multicast tcp", PORTS[1])]
-        {
-            crate::image::write(&stage.at(name), stage.configuration(listeners, port).as_bytes())?;
+        let powered = BENCH_GUEST.replace("<name>bench<", &format!("<name>{POWERED}<"));
+        crate::image::write(&stage.at("powered.xml"), powered.as_bytes())?;
+        for (name, listeners, ports) in [
+            ("stock", "multicast", [PORTS[0], 0]),
+            ("stock-tcp", "tcp", [0, STOCK_TCP_PORT]),
+            ("ours", "multicast tcp", [PORTS[1], TCP_PORT]),
+        ] {
+            let text = stage.configuration(listeners, ports);
+            crate::image::write(&stage.at(name), text.as_bytes())?;
         }
         let place = stage.directory.display();
         host.side.sh(
             &format!(
-                "set -e; cd {place}; ln -sf fence_xvm fence_virt; chmod 600 stock ours\n\
+                "set -e; cd {place}; ln -sf fence_xvm fence_virt; chmod 600 stock stock-tcp ours\n\
                  (umask 077; head -c 4096 /dev/urandom >key); mkdir -p state\n\
                  ip link set lo multicast on; ip route add 224.0.0.0/4 dev lo\n\
                  ip link add name fv0 type veth peer name fv1; ip addr add 10.96.0.1/24 dev fv0\n\
                  ip link set fv0 up; ip link set fv1 up\n\
-                 virsh -q -c qemu:///system create guest.xml"
+                 virsh -q -c qemu:///system create guest.xml\n\
+                 virsh -q -c qemu:///system define powered.xml; virsh -q -c qemu:///system start {POWERED}"
             ),
             "preparing the guest and the network",
         )?;
         let at = |name: &str| stage.at(name).display().to_string();
-        host.side.daemon(
-            "stock-virtd",
-            &["/usr/sbin/fence_virtd", "-F", "-f", &at("stock"), "-p", &at("stock.pid")],
-        )?;
+        for name in ["stock", "stock-tcp"] {
+            let pid = at(&format!("{name}.pid"));
+            host.side.daemon(
+                &format!("{name}-virtd"),
+                &["/usr/sbin/fence_virtd", "-F", "-f", &at(name), "-p", &pid],
+            )?;
+        }
         let state = format!("STATE_DIRECTORY={}", at("state"));
         host.side.daemon(
             "our-virtd",
@@ -122,12 +151,12 @@ impl Stage {
         self.directory.join(name)
     }
 
-    fn configuration(&self, listeners: &str, port: u16) -> String {
+    fn configuration(&self, listeners: &str, [multicast, tcp]: [u16; 2]) -> String {
         let key = self.at("key").display().to_string();
         format!(
             "fence_virtd {{ listener = \"{listeners}\"; backend = \"libvirt\"; module_path = \"/usr/lib/x86_64-linux-gnu/fence-virt\"; }}\n\
-             listeners {{ multicast {{ key_file = \"{key}\"; address = \"225.0.0.12\"; interface = \"lo\"; port = \"{port}\"; }}\n\
-             tcp {{ key_file = \"{key}\"; address = \"127.0.0.1\"; port = \"{TCP_PORT}\"; }} }}\n\
+             listeners {{ multicast {{ key_file = \"{key}\"; address = \"225.0.0.12\"; interface = \"lo\"; port = \"{multicast}\"; }}\n\
+             tcp {{ key_file = \"{key}\"; address = \"127.0.0.1\"; port = \"{tcp}\"; }} }}\n\
              backends {{ libvirt {{ uri = \"qemu:///system\"; }} }}\n"
         )
     }
@@ -172,19 +201,11 @@ impl Stage {
         let together = host.measure("together", &plan, Duration::from_secs(300))?;
         let descriptors_before = self.descriptors(host)?;
         tell("host side: clients beside hostile peers");
-        let multicast = self.command(BESET[0].to_owned(), Whose::Ours, PORTS[1], &status);
-        let mut tcp = self.command(BESET[1].to_owned(), Whose::Ours, TCP_PORT, &status);
-        tcp.argv[0] = self.at("fence_virt").display().to_string();
-        tcp.argv.extend(["-T", "127.0.0.1"].map(str::to_owned));
-        let plan = Beset {
-            commands: vec![multicast, tcp],
-            rounds: BESET_ROUNDS,
-            multicast_port: PORTS[1],
-            tcp_port: TCP_PORT,
-            key: self.at("key").display().to_string(),
-            nowhere: [10, 11, 12].map(|last| format!("10.96.0.{last}:1229")).to_vec(),
-        };
-        let beset = host.measure("beset", &plan, Duration::from_secs(300))?;
+        let mut beset = self.beset(host, Whose::Ours)?;
+        beset.extend(self.beset(host, Whose::Stock)?);
+        tell(&format!("host side: a guest off and on, {POWER_ROUNDS} rounds"));
+        let plan = Plan { rounds: POWER_ROUNDS, warm_up: 1, groups: self.power(host), at_once: 0 };
+        let power = host.measure("rounds", &plan, Duration::from_secs(300))?;
         tell(&format!("host side: {REQUESTS} requests"));
         let client = self.command(String::new(), Whose::Ours, PORTS[1], &status).argv.join(" ");
         let script = format!(
@@ -198,7 +219,58 @@ impl Stage {
         let peak = self
             .of_daemon(host, "sed -n 's/^VmHWM:[^0-9]*\\([0-9]*\\) kB/\\1/p' /proc/$pid/status")?;
         let daemon = Some(Daemon { peak_kib: peak, descriptors_before, descriptors_after });
-        Ok(Fencing { together, beset, daemon })
+        Ok(Fencing { together, beset, power, daemon })
+    }
+
+    /// Off and on, each pair in one piece, so that the next finds the guest running.
+    fn power(&self, host: &Host) -> Vec<Vec<Command>> {
+        let pair = |by: &str, words: &dyn Fn(&str) -> Command| {
+            let both = POWER.into_iter().zip(["off", "on"]);
+            both.map(|(row, way)| Command { name: power_label(row, by), ..words(way) }).collect()
+        };
+        let alone = |way: &str| host.own("power", &[way, "qemu:///system", POWERED]);
+        let by = |whose, port| {
+            move |way: &str| self.command(String::new(), whose, port, &["-o", way, "-H", POWERED])
+        };
+        vec![
+            pair(BY[0], &alone),
+            pair(BY[1], &by(Whose::Ours, PORTS[1])),
+            pair(BY[2], &by(Whose::Stock, PORTS[0])),
+        ]
+    }
+
+    /// Clients beside hostile peers, by multicast and by tcp. Debian's client and daemon are each given time: it serves one after the
+    /// other, so a client waits for all who came before it.
+    fn beset(&self, host: &Host, whose: Whose) -> Result<Vec<Timing>> {
+        let status = ["-o", "status", "-H", GUEST, "-t", "120"];
+        let (names, ports, rounds) = match whose {
+            Whose::Ours => (BESET, [PORTS[1], TCP_PORT], BESET_ROUNDS),
+            Whose::Stock => (BESET_STOCK, [PORTS[0], STOCK_TCP_PORT], BESET_ROUNDS_STOCK),
+        };
+        let multicast = self.command(names[0].to_owned(), whose, ports[0], &status);
+        let mut tcp = self.command(names[1].to_owned(), whose, ports[1], &status);
+        tcp.argv[0] = tcp.argv[0].replace("fence_xvm", "fence_virt");
+        tcp.argv.extend(["-T", "127.0.0.1"].map(str::to_owned));
+        // Ours has both ways in one daemon, so all hostile peers are there for both.
+        let plans = match whose {
+            Whose::Ours => vec![(vec![multicast, tcp], [Some(ports[0]), Some(ports[1])])],
+            Whose::Stock => {
+                vec![(vec![multicast], [Some(ports[0]), None]), (vec![tcp], [None, Some(ports[1])])]
+            }
+        };
+        let mut all = Vec::new();
+        for (commands, [multicast_port, tcp_port]) in plans {
+            let plan = Beset {
+                commands,
+                rounds,
+                multicast_port,
+                tcp_port,
+                key: self.at("key").display().to_string(),
+                nowhere: [10, 11, 12].map(|last| format!("10.96.0.{last}:1229")).to_vec(),
+            };
+            all.extend(host.measure::<Vec<Timing>>("beset", &plan, Duration::from_secs(300))?);
+        }
+        Ok(all)
     }
 
     fn descriptors(&self, host: &Host) -> Result<u64> {

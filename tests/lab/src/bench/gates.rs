@@ -6,7 +6,7 @@ use super::agents::{
 };
 use super::table::{AtOnce, Results, Row};
 use super::{Part, drbd, fencing, handlers, on_host};
-use duet_bench::Timing;
+use duet_bench::{Timing, median};
 use serde::Serialize;
 use std::time::Duration;
 
@@ -49,6 +49,8 @@ const CLIENT_RATIO: f64 = 1.1;
 const CLIENTS_AT_ONCE: f64 = 500.0;
 /// In ms, the slowest answer to an honest client beside hostile ones.
 const BESET_WALL: f64 = 50.0;
+/// In ms, what off and on take longer by us than by libvirt alone.
+const POWER_WALL: f64 = 20.0;
 /// The most memory of fence_virtd.
 const VIRTD_KIB: u64 = 10 * 1024;
 /// How soon a monitor answers while libvirtd does not.
@@ -113,6 +115,9 @@ fn fencing(results: &Results) -> Vec<Gate> {
             BESET_WALL,
         ));
     }
+    for row in fencing::POWER {
+        gates.push(power(results, row));
+    }
     let daemon = results.fencing.daemon.as_ref();
     let number = fencing::REQUESTS;
     gates.push(gate(
@@ -130,6 +135,25 @@ fn fencing(results: &Results) -> Vec<Gate> {
         }),
     ));
     gates
+}
+
+/// What we add to a guest's off and on: the difference of the medians, in the same rounds.
+fn power(results: &Results, row: &str) -> Gate {
+    let of = |by: &str| {
+        let name = fencing::power_label(row, by);
+        let timing = results.fencing.power.iter().find(|timing| timing.name == name)?;
+        median(&timing.wall_ms)
+    };
+    let slow = Row::of(results, on_host::FLOOR).map_or(1.0, |row| slowness(row.cpu_ms));
+    let limit = POWER_WALL * slow;
+    let seen = of(fencing::BY[0]).zip(of(fencing::BY[1])).map(|(alone, ours)| {
+        let more = ours - alone;
+        let seen = format!(
+            "{ours:.1} ms, libvirt alone {alone:.1} ms: {more:.1} ms more, limit {limit:.0} ms"
+        );
+        (seen, more <= limit)
+    });
+    gate(&format!("{row}: time, beyond libvirt's"), seen)
 }
 
 /// Those of VirtualDomain.
@@ -296,6 +320,7 @@ fn every_command_succeeded(results: &Results) -> Gate {
         .iter()
         .chain(&results.frozen.timings)
         .chain(&results.fencing.beset)
+        .chain(&results.fencing.power)
         .map(status)
         .chain(together.map(|together| (together.name.clone(), together.statuses.clone())))
         .filter(|(name, statuses)| !statuses.iter().eq([&expected(name)]))

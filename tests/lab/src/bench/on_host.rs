@@ -73,6 +73,13 @@ impl Host {
         })
     }
 
+    /// The measuring program itself with these words, as something to measure.
+    pub(super) fn own(&self, word: &str, words: &[&str]) -> Command {
+        let mut argv = vec![self.program.to_string_lossy().into_owned(), word.to_owned()];
+        argv.extend(words.iter().map(|word| (*word).to_owned()));
+        Command { argv, callgrind: Callgrind::Never, ..floor() }
+    }
+
     /// Has it serve under this word until the host side ends; what those that it serves need in their environment comes
     /// back.
     pub(super) fn served(&self, word: &str) -> Result<BTreeMap<String, String>> {

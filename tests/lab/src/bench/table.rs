@@ -231,7 +231,7 @@ pub(super) fn text(results: &Results) -> String {
         let wall = median(&together.wall_ms).unwrap_or(f64::NAN);
         let _ = writeln!(out, "{name:<34}{wall:>10.1}");
     }
-    for timing in &results.fencing.beset {
+    for timing in results.fencing.beset.iter().chain(&results.fencing.power) {
         let wall = median(&timing.wall_ms).unwrap_or(f64::NAN);
         let _ = writeln!(out, "{:<34}{wall:>10.1}", timing.name);
     }
@@ -303,7 +303,9 @@ fn notes(results: &Results) -> String {
     }
     if results.has(Part::Fencing) {
         out += "fence_xvm: both clients ask our daemon over the loopback; at once, each its own. beset: eight silent \
-                peers, one that\ndrips and three call-backs to nowhere.\n";
+                peers, one that\ndrips and three call-backs to nowhere; of stock's, one daemon has the call-backs (fence_xvm) and \
+                one the others (fence_virt).\noff, on: one guest, switched by libvirt alone, our client and daemon, stock's \
+                client and daemon, in the same rounds.\n";
     }
     for row in &results.counts {
         if let Instructions::Skipped(why) = &row.instructions

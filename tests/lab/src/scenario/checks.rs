@@ -39,24 +39,31 @@ impl Calm {
     }
 }
 
-/// Pacemaker's own record says that the node was fenced, successfully.
+/// Pacemaker's own record says that the node was fenced, successfully, since this scenario began or since [`forget_fencing`].
 pub(super) fn fenced(cluster: &Cluster, witness: &str, target: &str) -> Result<()> {
     let witness = cluster.lab.node(witness)?;
     duet_oracle::eventually(SHORT, &format!("the fencing of {target}"), || {
         let script = format!("stonith_admin --history {target}");
         let history = witness.run(&script, SHORT).map_err(|error| error.to_string())?.stdout;
-        if history.contains("was able to") || history.contains("succe") {
-            Ok(())
-        } else {
-            Err(history)
-        }
+        if is_success(&history) { Ok(()) } else { Err(history) }
     })?;
     Ok(())
 }
 
 /// Clears Pacemaker's record of fencings, so that what is found there later is new.
 pub(super) fn forget_fencing(node: &Node) -> Result<()> {
-    node.sh("stonith_admin --cleanup --history '*'", "clearing the fencing history").map(drop)
+    node.sh("stonith_admin --cleanup --history '*'", "clearing the fencing history")?;
+    // The nodes are told by a message.
+    duet_oracle::eventually(SHORT, "an empty record of fencings", || {
+        let ran =
+            node.run("stonith_admin --history '*'", SHORT).map_err(|error| error.to_string())?;
+        if is_success(&ran.stdout) { Err(ran.stdout) } else { Ok(()) }
+    })?;
+    Ok(())
+}
+
+fn is_success(history: &str) -> bool {
+    history.contains("was able to") || history.contains("succe")
 }
 
 /// The way to all other nodes over the cluster's network, which leads nowhere (`add`) or is free again (`del`). The way to

@@ -1,6 +1,6 @@
 //! Scenarios that need no DRBD: two containers, the guest on a network block device of the host side.
 
-mod fencing;
+pub(super) mod fencing;
 mod guest;
 mod libvirtd;
 mod many;

@@ -3,6 +3,7 @@
 mod chaos;
 mod daemons;
 mod disturb;
+mod daemon;
 mod drbd;
 mod fence;
 mod freeze;
@@ -150,6 +151,7 @@ pub(super) fn table() -> Vec<Scenario> {
         )
     });
     table.extend(drbd::table(scenario));
+    table.extend(daemon::table(scenario));
     // Nodes of another make are another cluster, hence the last.
     table.push(Scenario {
         init: Some(Init::Systemd),
@@ -159,6 +161,17 @@ pub(super) fn table() -> Vec<Scenario> {
             "`systemctl poweroff` of the active node: its guest goes before libvirtd does",
             false,
             shutdown::poweroff,
+        )
+    });
+    table.push(Scenario {
+        init: Some(Init::Systemd),
+        bound: MINUTES(8),
+        ours: Some(("fence_virtd", "the unit is ours")),
+        ..scenario(
+            "fence-unit",
+            "fence_virtd.service as a user of its own, with and without polkit, over tcp and vsock",
+            false,
+            daemon::unit,
         )
     });
     table

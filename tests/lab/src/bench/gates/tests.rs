@@ -89,6 +89,13 @@ fn results(floor: f64, cpu: f64, children: u64) -> Results {
                 statuses: [0].into(),
             }],
             beset: fencing::BESET.map(|row| timing(row.to_owned(), 5.0)).to_vec(),
+            power: fencing::POWER
+                .into_iter()
+                .flat_map(|row| {
+                    let walls = fencing::BY.into_iter().zip([200.0, 212.0, 230.0]);
+                    walls.map(move |(by, wall)| timing(fencing::power_label(row, by), wall))
+                })
+                .collect(),
             daemon: Some(fencing::Daemon {
                 peak_kib: 4300,
                 descriptors_before: 16,
@@ -226,6 +233,13 @@ fn each_bound_of_fencing_is_kept_by_a_gate_of_its_own() {
     for (index, row) in fencing::BESET.iter().enumerate() {
         let slow = spoilt(|results| results.fencing.beset[index].wall_ms[2] = 50.1);
         assert_eq!(slow, format!("{row}: time"));
+    }
+    // Libvirt alone, ours and stock's of each row follow each other.
+    for (index, row) in fencing::POWER.iter().enumerate() {
+        let slow = spoilt(|results| results.fencing.power[3 * index + 1].wall_ms = vec![220.2; 3]);
+        assert_eq!(slow, format!("{row}: time, beyond libvirt's"));
+        let unknown = spoilt(|results| results.fencing.power[3 * index].wall_ms.clear());
+        assert_eq!(unknown, format!("{row}: time, beyond libvirt's"));
     }
     let daemon = |change: fn(&mut fencing::Daemon)| {
         spoilt(|results| change(results.fencing.daemon.as_mut().unwrap()))

@@ -124,7 +124,7 @@ pub(super) fn daemon_restarted(cluster: &Cluster) -> Result<Story> {
 
 /// The node that is to shoot has another key than the daemon: the guest stays where it is not running until the key is
 /// the right one.
-pub(super) fn wrong_key(cluster: &Cluster) -> Result<Story> {
+pub(in crate::scenario) fn wrong_key(cluster: &Cluster) -> Result<Story> {
     let (active, other) = pair(cluster)?;
     impatient(active, other)?;
     let spoil = format!(
@@ -154,7 +154,7 @@ pub(super) fn wrong_key(cluster: &Cluster) -> Result<Story> {
 }
 
 /// Nobody can fence the dead node but its administrator, who says so.
-pub(super) fn by_hand(cluster: &Cluster) -> Result<Story> {
+pub(in crate::scenario) fn by_hand(cluster: &Cluster) -> Result<Story> {
     let (active, other) = pair(cluster)?;
     impatient(active, other)?;
     let zero = cluster.journal.mark(&format!("fence_virtd, then {} killed", active.name));
