@@ -21,6 +21,8 @@ SBIN_DIR  := $(DESTDIR)/usr/sbin
 # Programs that ours become or call; the path is in them, so PREFIX does not move it either.
 LIBEXEC_DIR := $(DESTDIR)/usr/lib/duet
 MAN_DIR   := $(DESTDIR)$(PREFIX)/share/man
+# Where the agents' metadata says that its document type is; PREFIX does not move it either.
+DTD_DIR   := $(DESTDIR)/usr/share/duet
 DOC_DIR   := $(DESTDIR)$(PREFIX)/share/doc/duet
 # What systemd reads, and where it looks whatever PREFIX says.
 UNIT_DIR  := $(DESTDIR)/usr/lib/systemd/system
@@ -121,9 +123,10 @@ $(foreach alias,$(ALIASES_$(1)),ln -sf $(1) $(call folder,$(1))/$(alias)
 endef
 
 install: $(BUILT)
-	install -d $(LIBEXEC_DIR) $(MAN_DIR)/man5 $(MAN_DIR)/man7 $(MAN_DIR)/man8 $(DOC_DIR) $(UNIT_DIR) $(USERS_DIR)
+	install -d $(LIBEXEC_DIR) $(MAN_DIR)/man5 $(MAN_DIR)/man7 $(MAN_DIR)/man8 $(DOC_DIR) $(DTD_DIR) $(UNIT_DIR) $(USERS_DIR)
 	$(foreach package,$(PACKAGES),$(call install_package,$(package)))
 	install -m 755 $(BESIDE) $(LIBEXEC_DIR)/
+	install -m 644 ocf-metadata/schema/ocf-1.1.dtd $(DTD_DIR)/
 	install -m 644 docs/man/*.5 $(MAN_DIR)/man5/
 	install -m 644 docs/man/*.7 $(MAN_DIR)/man7/
 	install -m 644 docs/man/*.8 $(MAN_DIR)/man8/

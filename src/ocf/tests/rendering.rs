@@ -21,6 +21,17 @@ fn metadata_is_the_committed_one() {
     golden("plain.xml", &duet_ocf::metadata(&demo::PLAIN));
 }
 
+/// Pacemaker 3.0 logs a failed assertion for each one (`tests/recorded/pacemaker/3.0.0/declarations.log`).
+#[test]
+fn metadata_declares_nothing_itself() {
+    for spec in [&demo::SPEC, &demo::PLAIN] {
+        let xml = duet_ocf::metadata(spec);
+        let declarations = xml.matches("<!").count() - xml.matches("<!DOCTYPE").count();
+        assert_eq!(declarations, 0, "{xml}");
+        assert!(xml.contains("SYSTEM \"/usr/share/duet/ocf-1.1.dtd\">"), "{xml}");
+    }
+}
+
 #[test]
 fn man_page_is_the_committed_one() {
     golden("ocf_rust_Demo.7", &duet_ocf::man_page(&demo::SPEC));

@@ -150,7 +150,14 @@ mod tests {
 
     #[test]
     fn no_file_is_opened_outside_of_its_directory() {
-        for path in ["/etc/passwd", "/dev/shm/../mem", "/dev/shm/a/b/c", "/dev/shm//x", "/dev/shm/", "qb-cib"] {
+        for path in [
+            "/etc/passwd",
+            "/dev/shm/../mem",
+            "/dev/shm/a/b/c",
+            "/dev/shm//x",
+            "/dev/shm/",
+            "qb-cib",
+        ] {
             let mut bytes = offer();
             bytes[40..40 + NAME].fill(0);
             bytes[40..40 + path.len()].copy_from_slice(path.as_bytes());
@@ -163,7 +170,10 @@ mod tests {
         for (at, value) in [(24, 3_u32), (28, 0), (28, u32::MAX), (8, 24), (0, 1)] {
             let mut bytes = offer();
             bytes[at..at + 4].copy_from_slice(&value.to_ne_bytes());
-            assert!(matches!(Offer::parse(&bytes), Err(HandshakeError::Unknown(_))), "{at} {value}");
+            assert!(
+                matches!(Offer::parse(&bytes), Err(HandshakeError::Unknown(_))),
+                "{at} {value}"
+            );
         }
         assert!(Offer::parse(&offer()[..RESPONSE - 1]).is_err());
         assert!(Offer::parse(&[]).is_err());

@@ -102,7 +102,12 @@ fn text(payload: &[u8]) -> Result<&[u8], String> {
     }
 }
 
-fn compressing(id: u32, size: usize, compressed: usize, payload: &[u8]) -> Result<Frame<'_>, String> {
+fn compressing(
+    id: u32,
+    size: usize,
+    compressed: usize,
+    payload: &[u8],
+) -> Result<Frame<'_>, String> {
     let layout = Layout::Compressing;
     match compressed {
         0 if size == payload.len() => {

@@ -135,7 +135,8 @@ pub(crate) fn ready(
         if left.is_zero() {
             return Err(Error::Deadline { name: name.to_owned() });
         }
-        let mut asked: Vec<PollFd<'_>> = fds.iter().map(|fd| PollFd::new(fd.as_fd(), what)).collect();
+        let mut asked: Vec<PollFd<'_>> =
+            fds.iter().map(|fd| PollFd::new(fd.as_fd(), what)).collect();
         match poll(&mut asked, timeout(left)) {
             Ok(0) | Err(Errno::EINTR) => {}
             Ok(_) => return Ok(asked.iter().map(|one| one.any().unwrap_or(true)).collect()),

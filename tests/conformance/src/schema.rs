@@ -6,10 +6,12 @@ use duet_host::process::{Call, find};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+/// The document types that are known: resource-agents', and ours.
+const DOCUMENT_TYPES: [&str; 2] = ["ra-api-1.dtd", "ocf-1.1.dtd"];
 const LIMIT: Duration = Duration::from_secs(20);
 
-/// Validates metadata against its own document type (with `ra-api-1.dtd`, as ocf-tester does) and
-/// against pcs's OCF 1.1 schema. Returns what had to be skipped.
+/// Validates metadata against its own document type, as ocf-tester does (`ra-api-1.dtd` or our `ocf-1.1.dtd`, which need
+/// not be installed for it), and against pcs's OCF 1.1 schema. Returns what had to be skipped.
 ///
 /// `XMLLINT` names another xmllint, `OCF_SCHEMA_DIR` a directory to look for schemas in first.
 ///
@@ -22,11 +24,12 @@ pub fn validate(metadata: &str) -> Result<Vec<String>, String> {
     }
     let mut skipped = Vec::new();
     let lint = || Call::new(&xmllint).args(["--noout", "--nonet"]);
-    match schema("ra-api-1.dtd").as_deref().and_then(Path::parent) {
+    let named = DOCUMENT_TYPES.into_iter().find(|name| metadata.contains(&format!("{name}\"")));
+    match schema(named.unwrap_or(DOCUMENT_TYPES[0])).as_deref().and_then(Path::parent) {
         Some(directory) => {
             run(&lint().arg("--valid").arg("--path").arg(directory), metadata, "document type")?;
         }
-        None => skipped.push("ra-api-1.dtd is not here".to_owned()),
+        None => skipped.push(format!("{} is not here", named.unwrap_or(DOCUMENT_TYPES[0]))),
     }
     match schema("ocf-1.1.rng") {
         Some(file) => run(&lint().arg("--relaxng").arg(file), metadata, "OCF 1.1 schema")?,

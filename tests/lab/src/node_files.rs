@@ -59,7 +59,7 @@ pub(crate) fn write(
         "{}migration_address = \"0.0.0.0\"\nmigration_host = \"{node}\"\ndynamic_ownership = 0\n",
         include_str!("../files/qemu.conf")
     );
-    let files: [(&str, u32, &str); 16] = [
+    let files: [(&str, u32, &str); 17] = [
         ("etc/lab/node", READABLE, node),
         ("etc/hostname", READABLE, node),
         ("etc/hosts", READABLE, HOSTS),
@@ -86,6 +86,11 @@ pub(crate) fn write(
             "etc/systemd/system/lab-log.service",
             READABLE,
             include_str!("../files/systemd/lab-log.service"),
+        ),
+        (
+            "usr/share/duet/ocf-1.1.dtd",
+            READABLE,
+            include_str!("../../../ocf-metadata/schema/ocf-1.1.dtd"),
         ),
         ("etc/drbd.d/global_common.conf", READABLE, "global { usage-count no; }\ncommon { }\n"),
     ];

@@ -14,7 +14,19 @@ pub(super) struct Calm {
 }
 
 impl Calm {
+    /// Waits first until all nodes know of the same number of fencings: one that has just come back hears of earlier
+    /// ones from the others, which would look as if they had happened since (seen with Pacemaker 3.0).
     pub(super) fn before(cluster: &Cluster) -> Result<Self> {
+        duet_oracle::eventually(SHORT, "all nodes to know of the same fencings", || {
+            let known: Result<Vec<usize>> =
+                cluster.lab.nodes.iter().map(|node| Ok(history(node)?.lines().count())).collect();
+            let known = known.map_err(|error| error.to_string())?;
+            if known.iter().all(|count| *count == known[0]) {
+                Ok(())
+            } else {
+                Err(format!("lines of history: {known:?}"))
+            }
+        })?;
         Ok(Self { seen: Self::look(cluster)? })
     }
 
@@ -31,12 +43,14 @@ impl Calm {
         for node in &cluster.lab.nodes {
             seen.push(format!("{} is instance {}", node.name, node.instance()?));
         }
-        let first = &cluster.lab.nodes[0];
-        seen.push(
-            first.sh("stonith_admin --history '*' 2>&1 || :", "reading the fencing history")?,
-        );
+        seen.push(history(&cluster.lab.nodes[0])?);
         Ok(seen)
     }
+}
+
+/// What a node knows of fencings.
+fn history(node: &Node) -> Result<String> {
+    node.sh("stonith_admin --history '*' 2>&1 || :", "reading the fencing history")
 }
 
 /// Pacemaker's own record says that the node was fenced, successfully, since this scenario began or since [`forget_fencing`].
