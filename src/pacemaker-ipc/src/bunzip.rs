@@ -134,7 +134,9 @@ fn alphabet(bits: &mut Bits<'_>) -> Result<Vec<u8>, BunzipError> {
     for row in 0..16_u8 {
         if used >> (15 - row) & 1 == 1 {
             let columns = bits.take(16)?;
-            bytes.extend((0..16_u8).filter(|it| columns >> (15 - it) & 1 == 1).map(|it| row * 16 + it));
+            bytes.extend(
+                (0..16_u8).filter(|it| columns >> (15 - it) & 1 == 1).map(|it| row * 16 + it),
+            );
         }
     }
     if bytes.is_empty() { damaged("a block without bytes") } else { Ok(bytes) }
@@ -179,7 +181,12 @@ fn code(bits: &mut Bits<'_>, symbols: usize) -> Result<Code, BunzipError> {
 }
 
 /// One block, appended to the text.
-fn block(bits: &mut Bits<'_>, most: usize, limit: usize, text: &mut Vec<u8>) -> Result<(), BunzipError> {
+fn block(
+    bits: &mut Bits<'_>,
+    most: usize,
+    limit: usize,
+    text: &mut Vec<u8>,
+) -> Result<(), BunzipError> {
     if bits.bit()? == 1 {
         return damaged("a block of bzip2 0.9");
     }

@@ -100,7 +100,11 @@ impl CibClient {
     }
 
     /// The answer to the last request. Those to earlier ones, that nobody waited for, are passed over.
-    fn answer(&mut self, operation: &str, deadline: Deadline) -> Result<(i32, Option<String>), Error> {
+    fn answer(
+        &mut self,
+        operation: &str,
+        deadline: Deadline,
+    ) -> Result<(i32, Option<String>), Error> {
         loop {
             let text = self.connection.receive(deadline)?;
             let reply = read_cib_reply(&text).map_err(|what| Error::unknown(SERVICE, what))?;

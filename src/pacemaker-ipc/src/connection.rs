@@ -124,7 +124,8 @@ impl Connection {
             }
         }
         // From here on the daemon may find it, whatever fails; then the connection is no good, and hearing says so.
-        let is_told = self.request.header.post().is_ok() && shout(&self.name, &self.socket, &[1]).is_ok();
+        let is_told =
+            self.request.header.post().is_ok() && shout(&self.name, &self.socket, &[1]).is_ok();
         if !is_told {
             let _ = nix::sys::socket::shutdown(
                 self.socket.as_raw_fd(),
@@ -176,7 +177,12 @@ fn shout(name: &str, socket: &OwnedFd, bytes: &[u8]) -> Result<(), Error> {
 }
 
 /// Receives exactly so many bytes.
-fn listen(name: &str, socket: &OwnedFd, length: usize, deadline: Deadline) -> Result<Vec<u8>, Error> {
+fn listen(
+    name: &str,
+    socket: &OwnedFd,
+    length: usize,
+    deadline: Deadline,
+) -> Result<Vec<u8>, Error> {
     let mut bytes = vec![0; length];
     let mut known = 0;
     while known < length {

@@ -4,9 +4,9 @@
 //! Seen with libqb 2.0.6: all numbers in the machine's own order, each of a header's in eight bytes.
 
 /// What a client sends.
-pub const REQUEST: usize = 24;
+pub(crate) const REQUEST: usize = 24;
 /// What the daemon answers with: a header, the transport, the largest message, a pointer of its own, three names.
-pub const RESPONSE: usize = 40 + 3 * NAME;
+pub(crate) const RESPONSE: usize = 40 + 3 * NAME;
 /// Each name, with its end: `PATH_MAX`.
 const NAME: usize = 4096;
 /// The id of both (`QB_IPC_MSG_AUTHENTICATE`).
@@ -15,7 +15,7 @@ const AUTHENTICATE: i32 = -1;
 const SHM: &str = "/dev/shm/";
 /// The largest message that is asked for: what Pacemaker 2.1's own clients ask for without configuration, and its servers'
 /// minimum.
-pub const LARGEST_MESSAGE: u32 = 128 * 1024;
+pub(crate) const LARGEST_MESSAGE: u32 = 128 * 1024;
 /// The largest that is taken from a daemon that was configured for more (`PCMK_ipc_buffer`).
 const LARGEST_OFFER: u32 = 64 * 1024 * 1024;
 
@@ -150,7 +150,14 @@ mod tests {
 
     #[test]
     fn no_file_is_opened_outside_of_its_directory() {
-        for path in ["/etc/passwd", "/dev/shm/../mem", "/dev/shm/a/b/c", "/dev/shm//x", "/dev/shm/", "qb-cib"] {
+        for path in [
+            "/etc/passwd",
+            "/dev/shm/../mem",
+            "/dev/shm/a/b/c",
+            "/dev/shm//x",
+            "/dev/shm/",
+            "qb-cib",
+        ] {
             let mut bytes = offer();
             bytes[40..40 + NAME].fill(0);
             bytes[40..40 + path.len()].copy_from_slice(path.as_bytes());
@@ -163,7 +170,10 @@ mod tests {
         for (at, value) in [(24, 3_u32), (28, 0), (28, u32::MAX), (8, 24), (0, 1)] {
             let mut bytes = offer();
             bytes[at..at + 4].copy_from_slice(&value.to_ne_bytes());
-            assert!(matches!(Offer::parse(&bytes), Err(HandshakeError::Unknown(_))), "{at} {value}");
+            assert!(
+                matches!(Offer::parse(&bytes), Err(HandshakeError::Unknown(_))),
+                "{at} {value}"
+            );
         }
         assert!(Offer::parse(&offer()[..RESPONSE - 1]).is_err());
         assert!(Offer::parse(&[]).is_err());

@@ -7,7 +7,7 @@
 use crate::handshake::word;
 
 /// How long a header is.
-pub const HEADER: usize = 40;
+pub(crate) const HEADER: usize = 40;
 /// The version of both forms.
 const VERSION: u8 = 1;
 /// In the form with parts, a message that does not fit is cut into messages of this length; a shorter one is the last.
@@ -102,7 +102,12 @@ fn text(payload: &[u8]) -> Result<&[u8], String> {
     }
 }
 
-fn compressing(id: u32, size: usize, compressed: usize, payload: &[u8]) -> Result<Frame<'_>, String> {
+fn compressing(
+    id: u32,
+    size: usize,
+    compressed: usize,
+    payload: &[u8],
+) -> Result<Frame<'_>, String> {
     let layout = Layout::Compressing;
     match compressed {
         0 if size == payload.len() => {

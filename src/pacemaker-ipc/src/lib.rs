@@ -29,5 +29,6 @@ pub use message::{
     CibReply, ControllerReply, cib_request, controller_request, hello, read_cib_reply,
     read_controller_reply, register,
 };
+pub use mapping::{HEADER as HEADER_FILE, Mapping};
 pub use ring::{Ring, RingError};
 pub use socket::Sockets;

@@ -17,7 +17,9 @@ const DEEPEST: usize = 100;
 /// Introduces this process to the CIB's daemon. Nobody answers.
 #[must_use]
 pub fn register() -> String {
-    format!("<cib_command t=\"cib\" cib_op=\"register\" cib_clientname=\"{CLIENT}\" cib_callopt=\"0\"/>")
+    format!(
+        "<cib_command t=\"cib\" cib_op=\"register\" cib_clientname=\"{CLIENT}\" cib_callopt=\"0\"/>"
+    )
 }
 
 /// Asks the CIB's daemon for something, with this number and these options. `data` is XML.
@@ -35,9 +37,15 @@ pub fn cib_request(operation: &str, call: u32, options: u32, data: Option<&str>)
 /// Introduces this process to the controller. Nobody answers.
 #[must_use]
 pub fn hello(pid: u32) -> String {
-    controller(&format!("hello-{CLIENT}-{pid}"), "hello", pid, "", Some(&format!(
-        "<crm_xml><options major_version=\"1\" minor_version=\"0\" client_name=\"{CLIENT}\" client_uuid=\"{pid}\"/></crm_xml>"
-    )))
+    controller(
+        &format!("hello-{CLIENT}-{pid}"),
+        "hello",
+        pid,
+        "",
+        Some(&format!(
+            "<crm_xml><options major_version=\"1\" minor_version=\"0\" client_name=\"{CLIENT}\" client_uuid=\"{pid}\"/></crm_xml>"
+        )),
+    )
 }
 
 /// Asks a controller for something: this node's, or another's through it.
@@ -154,7 +162,9 @@ pub fn read_controller_reply(text: &str) -> Result<ControllerReply, String> {
             }
         }
         match event {
-            Event::Start(_) if depth >= DEEPEST => return Err("an answer that is too deep".to_owned()),
+            Event::Start(_) if depth >= DEEPEST => {
+                return Err("an answer that is too deep".to_owned());
+            }
             Event::Start(_) => depth += 1,
             Event::End(_) => depth -= 1,
             Event::Eof => return Err("an answer that is cut off".to_owned()),
@@ -225,7 +235,8 @@ mod tests {
 
     #[test]
     fn an_answer_that_is_cut_off_doubled_or_without_its_number_is_unknown() {
-        let whole = "<r cib_op=\"o\" cib_callid=\"2\" cib_rc=\"0\"><cib_calldata><cib/></cib_calldata></r>";
+        let whole =
+            "<r cib_op=\"o\" cib_callid=\"2\" cib_rc=\"0\"><cib_calldata><cib/></cib_calldata></r>";
         assert!(read_cib_reply(whole).is_ok());
         for length in 0..whole.len() {
             assert!(read_cib_reply(&whole[..length]).is_err(), "{length}");
