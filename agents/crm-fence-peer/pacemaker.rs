@@ -78,7 +78,9 @@ impl<T> Way<T> {
                     Err(why) => return self.give_up(why),
                 }
             }
-            let Way::Connected { client, is_understood, silences } = self else { return Asked::Tools };
+            let Way::Connected { client, is_understood, silences } = self else {
+                return Asked::Tools;
+            };
             match question(client) {
                 Ok(answer) => {
                     *is_understood = true;

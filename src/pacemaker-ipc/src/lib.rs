@@ -25,10 +25,10 @@ pub use controller::{Controller, NodeInfo};
 pub use error::Error;
 pub use handshake::{Offer, Transport, request as handshake_request};
 pub use header::{Frame, Kind, Layout, encode};
+pub use mapping::{HEADER as HEADER_FILE, Mapping};
 pub use message::{
     CibReply, ControllerReply, cib_request, controller_request, hello, read_cib_reply,
     read_controller_reply, register,
 };
-pub use mapping::{HEADER as HEADER_FILE, Mapping};
 pub use ring::{Ring, RingError};
 pub use socket::Sockets;

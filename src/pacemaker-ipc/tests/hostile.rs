@@ -78,7 +78,10 @@ fn a_cib_in_many_parts_is_put_together() {
     stage.cluster.change(|it| it.cib.set("cib-last-written", &value));
     let mut cib = CibClient::connect(&stage.sockets(), later()).unwrap();
     for _ in 0..3 {
-        assert_eq!(cib.query(Scope::Cluster, later()).unwrap().len(), stage.cluster.cib().to_string().len());
+        assert_eq!(
+            cib.query(Scope::Cluster, later()).unwrap().len(),
+            stage.cluster.cib().to_string().len()
+        );
     }
 }
 

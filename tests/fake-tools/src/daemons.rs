@@ -150,8 +150,7 @@ impl Server {
             return;
         }
         let number = CONNECTIONS.fetch_add(1, Ordering::Relaxed);
-        let directory =
-            PathBuf::from(format!("/dev/shm/qb-duet-{}-{number}", std::process::id()));
+        let directory = PathBuf::from(format!("/dev/shm/qb-duet-{}-{number}", std::process::id()));
         let path = |kind: &str| directory.join(format!("qb-{kind}-{}", self.service));
         let mut offer = vec![0; 40 + 3 * 4096];
         offer[0..4].copy_from_slice(&(-1_i32).to_ne_bytes());
@@ -259,9 +258,13 @@ impl Server {
         Some(match what {
             "node-info" => {
                 let (node, has) = (&self.node, text.trim() == "1");
-                from_controller(request, what, &format!(
-                    "<node crm_subsystem=\"crmd\" have-quorum=\"{has}\" id=\"1\" uname=\"{node}\" crmd=\"member\" remote_node=\"false\"/>"
-                ))
+                from_controller(
+                    request,
+                    what,
+                    &format!(
+                        "<node crm_subsystem=\"crmd\" have-quorum=\"{has}\" id=\"1\" uname=\"{node}\" crmd=\"member\" remote_node=\"false\"/>"
+                    ),
+                )
             }
             "ping" => from_controller(
                 request,
