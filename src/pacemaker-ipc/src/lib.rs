@@ -9,6 +9,7 @@ mod bunzip;
 mod cib;
 mod connection;
 mod controller;
+mod datagram;
 mod error;
 mod handshake;
 mod header;
