@@ -3,10 +3,15 @@
 
 use duet_ocf::{Deadline, chain};
 use duet_pacemaker::PatchAnswer;
+use duet_pacemaker_ipc::Outcome;
 
-use crate::{decide::Step, rule::Place, tools};
+use crate::{
+    decide::Step,
+    pacemaker::{Changed, Pacemaker},
+    rule::Place,
+};
 
-/// What the tool said of a change.
+/// What was said of a change.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Applied {
     /// Made.
@@ -20,13 +25,17 @@ pub(crate) enum Applied {
 }
 
 /// Has it made.
-pub(crate) fn apply(step: &Step, place: &Place, end: Deadline) -> Applied {
-    let ran = match step {
-        Step::Bump { .. } => tools::bump(end),
+pub(crate) fn apply(step: &Step, place: &Place, pacemaker: &Pacemaker, end: Deadline) -> Applied {
+    let changed = match step {
+        Step::Bump { .. } => pacemaker.bump(end),
         Step::Write { .. } | Step::Remove { .. } => match place.patch(step) {
-            Ok(patch) => tools::patch(&patch, end),
+            Ok(patch) => pacemaker.patch(&patch, end),
             Err(why) => return Applied::Failed(why),
         },
+    };
+    let ran = match changed {
+        Changed::ByDaemon(outcome) => return by_daemon(outcome),
+        Changed::ByTool(ran) => ran,
     };
     let ran = match ran {
         Ok(ran) => ran,
@@ -35,13 +44,29 @@ pub(crate) fn apply(step: &Step, place: &Place, end: Deadline) -> Applied {
     };
     // One that a signal ended may have had its work done.
     let Some(code) = ran.code else { return Applied::Unclear(ran.how) };
-    match PatchAnswer::of(code, &ran.stderr) {
+    concluded(&PatchAnswer::of(code, &ran.stderr), ran.how)
+}
+
+/// What the CIB's daemon itself said.
+fn by_daemon(outcome: Outcome) -> Applied {
+    match outcome {
+        Outcome::NotSent(why) => Applied::Failed(chain(&why)),
+        Outcome::Unanswered(why) => Applied::Unclear(chain(&why)),
+        Outcome::Answered(code) => concluded(
+            &PatchAnswer::of_daemon(code),
+            format!("The CIB's daemon answered with {code}"),
+        ),
+    }
+}
+
+fn concluded(answer: &PatchAnswer, how: String) -> Applied {
+    match answer {
         PatchAnswer::Done => Applied::Done,
         PatchAnswer::VersionMoved => Applied::Moved,
-        PatchAnswer::TimedOut => Applied::Unclear(ran.how),
+        PatchAnswer::TimedOut => Applied::Unclear(how),
         PatchAnswer::NoConnection
         | PatchAnswer::NotPermitted
         | PatchAnswer::NoQuorum
-        | PatchAnswer::Failed(_) => Applied::Failed(ran.how),
+        | PatchAnswer::Failed(_) => Applied::Failed(how),
     }
 }

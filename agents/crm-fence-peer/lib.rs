@@ -16,6 +16,7 @@ mod late;
 mod lock;
 mod observe;
 pub mod options;
+mod pacemaker;
 pub mod program;
 pub mod record;
 mod rule;

@@ -13,15 +13,16 @@ use std::{
 use duet_drbd::handler::Call;
 use duet_host::clock;
 use duet_ocf::{Deadline, chain};
-use duet_pacemaker::{self as pacemaker, Cib, CibError};
+use duet_pacemaker::{self as model, Cib, CibError};
 
 use self::{kernel::Sighted, names::Names};
 use crate::{
     decide::Mode,
     facts::{Cluster, Kernel, Member, Members, Seen, Standing, Version},
     options::Options,
+    pacemaker::Pacemaker,
     rule::Place,
-    tools::{self, Unanswered},
+    tools::Unanswered,
 };
 
 /// Who looks, and what it remembers from one look to the next.
@@ -40,6 +41,8 @@ pub(crate) struct Observer<'a> {
     limits: Limits,
     own_name: Option<String>,
     quorum: Option<Quorum>,
+    /// By whom the cluster is asked.
+    pub(crate) pacemaker: Pacemaker,
 }
 
 /// What this node last said of quorum.
@@ -98,6 +101,7 @@ impl<'a> Observer<'a> {
             limits: Limits(18),
             own_name: None,
             quorum: None,
+            pacemaker: Pacemaker::new(options),
         }
     }
 
@@ -131,11 +135,11 @@ impl<'a> Observer<'a> {
 
     /// The CIB; for fence what this node knows of quorum too, at the same time.
     fn ask(&mut self, limit: Duration) -> (Result<String, Cluster>, Option<Result<bool, String>>) {
-        let end = self.end;
+        let (end, pacemaker) = (self.end, &self.pacemaker);
         let is_due = self.mode == Mode::Fence && self.quorum_known().is_none();
         let (document, quorum) = std::thread::scope(|scope| {
-            let quorum = is_due.then(|| scope.spawn(move || tools::quorum(end)));
-            let document = tools::cib_of_dc(limit, end);
+            let quorum = is_due.then(|| scope.spawn(move || pacemaker.quorum(end)));
+            let document = pacemaker.cib_of_dc(limit, end);
             let lost = || Err("the question was lost".to_owned());
             (document, quorum.map(|thread| thread.join().unwrap_or_else(|_| lost())))
         });
@@ -152,7 +156,7 @@ impl<'a> Observer<'a> {
         if let Some(has) = self.quorum_known() {
             return Ok(has);
         }
-        let has = answer.unwrap_or_else(|| tools::quorum(self.end))?;
+        let has = answer.unwrap_or_else(|| self.pacemaker.quorum(self.end))?;
         self.quorum = Some(Quorum { has, at: clock::now() });
         Ok(has)
     }
@@ -161,7 +165,7 @@ impl<'a> Observer<'a> {
     fn without_dc(&self, why: &Unanswered) -> Cluster {
         match why {
             Unanswered::NotConnected(how) => Cluster::Unread(how.clone()),
-            Unanswered::Other(how) => match tools::cib_of_here(self.end) {
+            Unanswered::Other(how) => match self.pacemaker.cib_of_here(self.end) {
                 Ok(_) => Cluster::WithoutDc(how.clone()),
                 Err(_) => Cluster::Unread(how.clone()),
             },
@@ -205,7 +209,7 @@ impl<'a> Observer<'a> {
         let own = match &self.own_name {
             Some(name) => name.clone(),
             None if is_idle => names.own.first().cloned().unwrap_or_default(),
-            None => names.own(cib, self.end).map_err(|why| {
+            None => names.own(cib, &self.pacemaker, self.end).map_err(|why| {
                 Cluster::Unusable(format!("This node's name in the cluster is not known: {why}"))
             })?,
         };
@@ -241,25 +245,17 @@ impl<'a> Observer<'a> {
     pub(crate) fn ask_controllers(&self, look: &mut Look, ids: &BTreeSet<u32>) {
         let Cluster::Known(members) = &mut look.seen.cluster else { return };
         let (limit, end) = (self.limits.current() * 2, self.end);
-        std::thread::scope(|scope| {
-            let asked: Vec<_> = ids
-                .iter()
-                .filter_map(|id| {
-                    let name = members.peers.get(id)?.name.clone()?;
-                    let ask = move || tools::controller_answers(&name, limit, end);
-                    Some((*id, scope.spawn(ask)))
-                })
-                .collect();
-            let answers: Vec<(u32, bool)> = asked
-                .into_iter()
-                .map(|(id, thread)| (id, thread.join().unwrap_or(false)))
-                .collect();
-            for (id, answers) in answers {
-                if let Some(member) = members.peers.get_mut(&id) {
-                    member.answers = Some(answers);
-                }
+        let named = ids.iter().filter_map(|id| Some((*id, members.peers.get(id)?.name.clone()?)));
+        let (asked, names): (Vec<u32>, Vec<String>) = named.unzip();
+        let answers = match &names[..] {
+            [] => Vec::new(),
+            names => self.pacemaker.controllers_answer(names, limit, end),
+        };
+        for (id, answers) in asked.iter().zip(answers) {
+            if let Some(member) = members.peers.get_mut(id) {
+                member.answers = Some(answers);
             }
-        });
+        }
         // One without a name cannot be asked, and has not answered.
         for id in ids {
             if let Some(member) = members.peers.get_mut(id) {
@@ -282,10 +278,10 @@ impl<'a> Observer<'a> {
 
 fn standing(cib: &Cib, node: &str) -> Standing {
     match cib.standing(node) {
-        pacemaker::Standing::Online => Standing::Online,
-        pacemaker::Standing::Down => Standing::Down,
-        pacemaker::Standing::WillBeFenced => Standing::WillBeFenced,
-        pacemaker::Standing::Offline => Standing::Offline,
-        pacemaker::Standing::NotSeen => Standing::NotSeen,
+        model::Standing::Online => Standing::Online,
+        model::Standing::Down => Standing::Down,
+        model::Standing::WillBeFenced => Standing::WillBeFenced,
+        model::Standing::Offline => Standing::Offline,
+        model::Standing::NotSeen => Standing::NotSeen,
     }
 }

@@ -35,6 +35,8 @@ pub struct Options {
     pub purpose: Purpose,
     /// `--json`.
     pub is_json: bool,
+    /// `--pacemaker-tools`: Pacemaker is asked with its tools, and not over its sockets.
+    pub with_tools: bool,
     /// What was not understood.
     pub notes: Vec<String>,
 }
@@ -95,6 +97,7 @@ impl Default for Options {
             facility: "local5".to_owned(),
             purpose: Purpose::Act,
             is_json: false,
+            with_tools: false,
             notes: Vec::new(),
         }
     }
@@ -169,6 +172,7 @@ const KNOWN: &[Known] = &[
     flag(&["dry-run"], |o| o.purpose = Purpose::DryRun),
     flag(&["explain"], |o| o.purpose = Purpose::Explain),
     flag(&["json"], |o| o.is_json = true),
+    flag(&["pacemaker-tools"], |o| o.with_tools = true),
     value(&["replay"], None, |o, v| {
         o.purpose = Purpose::Replay(PathBuf::from(v));
         !v.is_empty()
@@ -300,7 +304,7 @@ mod tests {
         let read = read(
             "--net-hickup=3 --quiet --unfence-only-if-owner-match --flock-required --flock-timeout 0 \
              --lock-dir /l --lock-file=f --CTS-mode --suicide-on-failure-if-primary --logfacility daemon \
-             --on-timeout thaw --dry-run --json",
+             --on-timeout thaw --dry-run --json --pacemaker-tools",
         );
         assert_eq!(read.notes, Vec::<String>::new());
         let decision = decide::Options {
@@ -319,7 +323,7 @@ mod tests {
             file: LockFile::Named("f".into()),
         };
         assert_eq!(read.lock, lock);
-        assert!(read.is_quiet && read.is_json);
+        assert!(read.is_quiet && read.is_json && read.with_tools);
         assert_eq!((read.facility.as_str(), read.purpose), ("daemon", Purpose::DryRun));
         assert_eq!(super::tests::read("--lock-file NONE").lock.file, LockFile::None);
         assert_eq!(super::tests::read("--explain").purpose, Purpose::Explain);

@@ -100,6 +100,9 @@ pub struct Record {
     pub environment: BTreeMap<String, String>,
     /// What was asked; none where that could not be understood.
     pub asked: Option<Asked>,
+    /// How Pacemaker was asked: over its sockets, or with its tools and why.
+    #[serde(default)]
+    pub ways: Vec<String>,
     /// The looks, in order.
     pub turns: Vec<Turn>,
     /// How many turns between the first and the last ones are left out.
@@ -207,6 +210,7 @@ impl Record {
             arguments: arguments.iter().take(MOST_WORDS).map(|word| cut(word)).collect(),
             environment: kept,
             asked: None,
+            ways: Vec::new(),
             turns: Vec::new(),
             left_out: 0,
             outcome: Outcome {

@@ -11,7 +11,7 @@ const LARGEST: usize = 32 * 1024 * 1024;
 /// How much longer than its own time limit a tool may take.
 const GRACE: Duration = Duration::from_secs(1);
 /// How long a question to this node's own daemons may take.
-const LOCAL: Duration = Duration::from_secs(5);
+pub(crate) const LOCAL: Duration = Duration::from_secs(5);
 /// What Pacemaker's tools exit with when nobody listens here (`CRM_EX_DISCONNECT`).
 const DISCONNECTED: i32 = 102;
 
@@ -87,7 +87,7 @@ pub(crate) fn cib_of_here(end: Deadline) -> Result<String, Unanswered> {
 }
 
 /// How long a change of the CIB may take.
-const LIMIT: Duration = Duration::from_secs(8);
+pub(crate) const LIMIT: Duration = Duration::from_secs(8);
 
 /// Makes this change of the CIB.
 pub(crate) fn patch(change: &str, end: Deadline) -> Result<Ran, Error> {
@@ -132,10 +132,21 @@ pub(crate) fn own_name(end: Deadline) -> Result<String, String> {
 
 /// Whether the controller of a node answers that it is well. Old releases take milliseconds and new ones a unit, so the
 /// limit says both.
-pub(crate) fn controller_answers(node: &str, limit: Duration, end: Deadline) -> bool {
+fn controller_answers(node: &str, limit: Duration, end: Deadline) -> bool {
     let milliseconds = format!("{}ms", limit.as_millis());
     let call = pacemaker("crmadmin").args(["-t", &milliseconds, "-S", node]);
     say(&call, "crmadmin", within(limit + GRACE, end)).is_ok_and(|said| is_well(&said))
+}
+
+/// The same of several, all asked at once.
+pub(crate) fn controllers_answer(nodes: &[String], limit: Duration, end: Deadline) -> Vec<bool> {
+    std::thread::scope(|scope| {
+        let asked: Vec<_> = nodes
+            .iter()
+            .map(|node| scope.spawn(move || controller_answers(node, limit, end)))
+            .collect();
+        asked.into_iter().map(|thread| thread.join().unwrap_or(false)).collect()
+    })
 }
 
 /// Whether the last word is `ok`: "Controller on node2 in state S_NOT_DC: ok", in Pacemaker 1.1 "Status of crmd@node2:
@@ -159,7 +170,7 @@ pub(crate) fn configuration(file: Option<&str>, end: Deadline) -> Result<String,
 }
 
 /// Whichever comes first.
-fn within(span: Duration, end: Deadline) -> Deadline {
+pub(crate) fn within(span: Duration, end: Deadline) -> Deadline {
     end.within(clock::now(), span)
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use duet_drbd::handler::Call;
 use duet_host::clock;
-use duet_ocf::{Deadline, Level};
+use duet_ocf::Level;
 
 use crate::{
     apply::{self, Applied},
@@ -80,7 +80,7 @@ impl Turns<'_> {
                     }
                     std::thread::sleep(pause.min(observer.end.remaining(clock::now())));
                 }
-                Next::Do(step) => self.take(mode, &step, &look, observer.end),
+                Next::Do(step) => self.take(mode, &step, &look, observer),
                 // All questions of this look have been asked.
                 Next::Ask(question) => return Err(format!("{question:?} has no answer")),
             }
@@ -98,6 +98,7 @@ impl Turns<'_> {
                 let cib = place.map(Place::extract);
                 let evidence = Evidence { cib, kernel: look.sighted.text.clone() };
                 record.turn(&look.seen, &self.progress, &next, evidence);
+                record.ways = observer.pacemaker.ways();
             });
             match &next {
                 Next::Ask(question) if questions < 2 => self.ask(question, look, observer),
@@ -119,7 +120,8 @@ impl Turns<'_> {
         }
     }
 
-    fn take(&mut self, mode: Mode, step: &Step, look: &Look, end: Deadline) {
+    fn take(&mut self, mode: Mode, step: &Step, look: &Look, observer: &Observer<'_>) {
+        let end = observer.end;
         let Some(place) = &look.place else {
             self.progress.failures.push("The CIB was not read".to_owned());
             return;
@@ -143,7 +145,7 @@ impl Turns<'_> {
             self.fail(place, why);
             return;
         }
-        let applied = apply::apply(step, place, end);
+        let applied = apply::apply(step, place, &observer.pacemaker, end);
         // Only a CIB that is known to have moved on takes no change to this version any more, neither this one nor that of a call
         // before, which may be noted here.
         if frees.is_some() && matches!(applied, Applied::Done | Applied::Moved) {

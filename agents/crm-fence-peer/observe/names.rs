@@ -8,7 +8,7 @@ use duet_ocf::{Deadline, chain};
 use duet_pacemaker::{Cib, NodeKind};
 
 use super::kernel::Sighted;
-use crate::tools;
+use crate::pacemaker::Pacemaker;
 
 /// The names that are used for this node and its peers.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -64,11 +64,16 @@ impl Names {
     ///
     /// # Errors
     /// If the cluster could not say, or says what it does not have.
-    pub(crate) fn own(&self, cib: &Cib, end: Deadline) -> Result<String, String> {
+    pub(crate) fn own(
+        &self,
+        cib: &Cib,
+        pacemaker: &Pacemaker,
+        end: Deadline,
+    ) -> Result<String, String> {
         if let Some(name) = self.own_by_host(cib) {
             return Ok(name);
         }
-        let name = tools::own_name(end)?;
+        let name = pacemaker.own_name(end)?;
         cib.node_named(&name).map(|node| node.uname.clone()).map_err(|why| chain(&why))
     }
 

@@ -7,7 +7,7 @@ use duet_ocf::Deadline;
 use nix::{
     errno::Errno,
     poll::PollFlags,
-    sys::socket::{MsgFlags, recv, send},
+    sys::socket::{MsgFlags, Shutdown, recv, send, shutdown},
 };
 use std::os::fd::{AsFd, AsRawFd};
 use std::time::Duration;
@@ -15,6 +15,7 @@ use std::time::Duration;
 use crate::{
     Error, Sockets,
     assemble::Assembly,
+    datagram::Datagrams,
     handshake::{self, HandshakeError, Offer, RESPONSE, Transport},
     header::encode,
     mapping::{self, Mapping},
@@ -33,10 +34,16 @@ pub struct Connection {
     name: String,
     socket: OwnedFd,
     largest: usize,
-    request: Shared,
-    event: Shared,
+    channel: Channel,
     id: u32,
     assembly: Assembly,
+}
+
+/// How messages go to and fro.
+#[derive(Debug)]
+enum Channel {
+    Rings { request: Shared, event: Shared },
+    Datagrams(Datagrams),
 }
 
 /// One ring in shared memory.
@@ -62,6 +69,13 @@ impl Shared {
     fn ring(&self) -> Result<Ring<'_>, RingError> {
         Ring::of(self.header.words(), self.data.words())
     }
+
+    fn put(&self, bytes: &[u8]) -> Result<(), RingError> {
+        if self.header.is_held() {
+            return Err(RingError::Full { bytes: bytes.len() });
+        }
+        self.ring()?.put(bytes, self.header.is_read())
+    }
 }
 
 impl Connection {
@@ -78,17 +92,18 @@ impl Connection {
             HandshakeError::Unknown(what) => Error::unknown(name, what),
         })?;
         let largest = offer.largest as usize;
-        match offer.transport {
-            Transport::SharedMemory => {}
-            Transport::Socket => return Err(Error::unknown(name, "datagram sockets")),
-        }
         // The files belong to the daemon, or, where it is root, to whom it gave them: this process.
         let me = nix::unistd::geteuid().as_raw();
         let owners: Vec<u32> = sockets.users().iter().copied().chain([me]).collect();
         let open = |path: &str| Shared::open(name, path, &owners, largest);
-        let (request, event) = (open(&offer.request)?, open(&offer.event)?);
+        let channel = match offer.transport {
+            Transport::SharedMemory => {
+                Channel::Rings { request: open(&offer.request)?, event: open(&offer.event)? }
+            }
+            Transport::Socket => Channel::Datagrams(Datagrams::open(name, &offer, &owners)?),
+        };
         let (name, assembly) = (name.to_owned(), Assembly::default());
-        Ok(Connection { name, socket, largest, request, event, id: 0, assembly })
+        Ok(Connection { name, socket, largest, channel, id: 0, assembly })
     }
 
     /// Of which service.
@@ -111,11 +126,11 @@ impl Connection {
             return Err(Error::unknown(&self.name, "no request of this length"));
         }
         loop {
-            let header = &self.request.header;
-            let ring = self.request.ring().map_err(|why| self.unknown(&why))?;
-            let is_put = match header.is_held() {
-                true => Err(RingError::Full { bytes: bytes.len() }),
-                false => ring.put(&bytes, header.is_read()),
+            let is_put = match &self.channel {
+                Channel::Rings { request, .. } => request.put(&bytes),
+                Channel::Datagrams(datagrams) => datagrams
+                    .put(&bytes)
+                    .map_err(|why| Error::io(&self.name, "write to the datagram socket", why))?,
             };
             match is_put {
                 Ok(()) => break,
@@ -123,14 +138,13 @@ impl Connection {
                 Err(why) => return Err(self.unknown(&why)),
             }
         }
-        // From here on the daemon may find it, whatever fails; then the connection is no good, and hearing says so.
-        let is_told =
-            self.request.header.post().is_ok() && shout(&self.name, &self.socket, &[1]).is_ok();
-        if !is_told {
-            let _ = nix::sys::socket::shutdown(
-                self.socket.as_raw_fd(),
-                nix::sys::socket::Shutdown::Both,
-            );
+        if let Channel::Rings { request, .. } = &self.channel {
+            // From here on the daemon may find it, whatever fails; then the connection is no good, and hearing says so.
+            let is_told =
+                request.header.post().is_ok() && shout(&self.name, &self.socket, &[1]).is_ok();
+            if !is_told {
+                let _ = shutdown(self.socket.as_raw_fd(), Shutdown::Both);
+            }
         }
         Ok(())
     }
@@ -141,16 +155,37 @@ impl Connection {
     /// Any [`Error`].
     pub fn receive(&mut self, deadline: Deadline) -> Result<String, Error> {
         loop {
-            // One byte on the socket for each event in the ring.
-            listen(&self.name, &self.socket, 1, deadline)?;
-            let ring = self.event.ring().map_err(|why| self.unknown(&why))?;
-            let taken = ring.take(self.largest).map_err(|why| self.unknown(&why))?;
-            let Some(message) = taken else { continue };
-            // Who writes into it tells by the count whether it is empty.
-            self.event.header.count_down();
+            let Some(message) = self.take(deadline)? else { continue };
             let text = self.assembly.add(&message);
             if let Some(text) = text.map_err(|what| Error::unknown(&self.name, what))? {
                 return Ok(text);
+            }
+        }
+    }
+
+    /// Waits for something, and takes it if it is an event.
+    fn take(&self, deadline: Deadline) -> Result<Option<Vec<u8>>, Error> {
+        match &self.channel {
+            Channel::Rings { event, .. } => {
+                // One byte on the socket for each event in the ring.
+                listen(&self.name, &self.socket, 1, deadline)?;
+                let ring = event.ring().map_err(|why| self.unknown(&why))?;
+                let taken = ring.take(self.largest).map_err(|why| self.unknown(&why))?;
+                if taken.is_some() {
+                    // Who writes into it tells by the count whether it is empty.
+                    event.header.count_down();
+                }
+                Ok(taken)
+            }
+            Channel::Datagrams(datagrams) => {
+                let both = [datagrams.event(), self.socket.as_fd()];
+                let ready = ready(&self.name, &both, PollFlags::POLLIN, deadline)?;
+                if ready[0] {
+                    let io = |why| Error::io(&self.name, "read from the datagram socket", why);
+                    return datagrams.take(self.largest).map_err(io);
+                }
+                // Nothing ever comes there but the end.
+                listen(&self.name, &self.socket, 1, deadline).map(|_| None)
             }
         }
     }

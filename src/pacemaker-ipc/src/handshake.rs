@@ -4,9 +4,9 @@
 //! Seen with libqb 2.0.6: all numbers in the machine's own order, each of a header's in eight bytes.
 
 /// What a client sends.
-pub const REQUEST: usize = 24;
+pub(crate) const REQUEST: usize = 24;
 /// What the daemon answers with: a header, the transport, the largest message, a pointer of its own, three names.
-pub const RESPONSE: usize = 40 + 3 * NAME;
+pub(crate) const RESPONSE: usize = 40 + 3 * NAME;
 /// Each name, with its end: `PATH_MAX`.
 const NAME: usize = 4096;
 /// The id of both (`QB_IPC_MSG_AUTHENTICATE`).
@@ -15,7 +15,7 @@ const AUTHENTICATE: i32 = -1;
 const SHM: &str = "/dev/shm/";
 /// The largest message that is asked for: what Pacemaker 2.1's own clients ask for without configuration, and its servers'
 /// minimum.
-pub const LARGEST_MESSAGE: u32 = 128 * 1024;
+pub(crate) const LARGEST_MESSAGE: u32 = 128 * 1024;
 /// The largest that is taken from a daemon that was configured for more (`PCMK_ipc_buffer`).
 const LARGEST_OFFER: u32 = 64 * 1024 * 1024;
 

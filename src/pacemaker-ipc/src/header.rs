@@ -7,7 +7,7 @@
 use crate::handshake::word;
 
 /// How long a header is.
-pub const HEADER: usize = 40;
+pub(crate) const HEADER: usize = 40;
 /// The version of both forms.
 const VERSION: u8 = 1;
 /// In the form with parts, a message that does not fit is cut into messages of this length; a shorter one is the last.

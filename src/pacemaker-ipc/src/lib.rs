@@ -9,6 +9,7 @@ mod bunzip;
 mod cib;
 mod connection;
 mod controller;
+mod datagram;
 mod error;
 mod handshake;
 mod header;
@@ -25,6 +26,7 @@ pub use controller::{Controller, NodeInfo};
 pub use error::Error;
 pub use handshake::{Offer, Transport, request as handshake_request};
 pub use header::{Frame, Kind, Layout, encode};
+pub use mapping::{HEADER as HEADER_FILE, Mapping};
 pub use message::{
     CibReply, ControllerReply, cib_request, controller_request, hello, read_cib_reply,
     read_controller_reply, register,

@@ -24,12 +24,12 @@ use nix::libc;
 const SEMAPHORE: usize = 8208;
 /// Behind that, for requests: whether the daemon wants none now.
 const FLOW: usize = SEMAPHORE + size_of::<libc::sem_t>();
-/// A header is as long, at least.
-pub(crate) const HEADER: usize = FLOW + 4;
+/// A ring's header is as long, at least, in bytes.
+pub const HEADER: usize = FLOW + 4;
 
 /// Bytes that are shared with a daemon.
 #[derive(Debug)]
-pub(crate) struct Mapping {
+pub struct Mapping {
     start: NonNull<libc::c_void>,
     length: usize,
 }
@@ -43,7 +43,7 @@ impl Mapping {
     ///
     /// # Errors
     /// If it cannot be opened or mapped, or is not such a file.
-    pub(crate) fn open(path: &Path, owners: &[u32], bounds: (usize, usize)) -> io::Result<Mapping> {
+    pub fn open(path: &Path, owners: &[u32], bounds: (usize, usize)) -> io::Result<Mapping> {
         let flags = libc::O_NOFOLLOW | libc::O_CLOEXEC | libc::O_NONBLOCK;
         let file = OpenOptions::new().read(true).write(true).custom_flags(flags).open(path)?;
         let is = file.metadata()?;
@@ -74,7 +74,8 @@ impl Mapping {
     }
 
     /// All of it.
-    pub(crate) fn words(&self) -> &[AtomicU32] {
+    #[must_use]
+    pub fn words(&self) -> &[AtomicU32] {
         // SAFETY: the mapping is `length` bytes long, whole words, at the beginning of a page, and lives as long as `self`.
         // Another process may change it at any time, which is what atomics are for. If the daemon made the file shorter, an
         // access would end this process with SIGBUS; it could do so with its own clients, and has no reason to.
@@ -97,7 +98,7 @@ impl Mapping {
     ///
     /// # Errors
     /// If the semaphore is none, or at its highest.
-    pub(crate) fn post(&self) -> io::Result<()> {
+    pub fn post(&self) -> io::Result<()> {
         // SAFETY: the pointer is into the mapping, aligned as its place is a multiple of eight, and libqb has made a
         // semaphore for several processes there. glibc checks nothing but its count, which it changes atomically.
         match unsafe { libc::sem_post(self.semaphore()) } {
@@ -107,13 +108,14 @@ impl Mapping {
     }
 
     /// Takes one chunk off the count. Never waits.
-    pub(crate) fn count_down(&self) {
+    pub fn count_down(&self) {
         // SAFETY: as in `post`.
         let _ = unsafe { libc::sem_trywait(self.semaphore()) };
     }
 
     /// Whether the other side has taken all chunks.
-    pub(crate) fn is_read(&self) -> bool {
+    #[must_use]
+    pub fn is_read(&self) -> bool {
         let mut count = 0;
         // SAFETY: as in `post`; `count` is written to.
         let known = unsafe { libc::sem_getvalue(self.semaphore(), &raw mut count) } == 0;

@@ -148,7 +148,7 @@ mod tests {
         let (header, data) = (words([0, 0, 64]), words([0; 64]));
         let ring = Ring::of(&header, &data).unwrap();
         for length in (0..100).chain([200, 244, 1, 2, 3, 244]) {
-            let bytes: Vec<u8> = (0..length).map(|it| it as u8 ^ 0x5a).collect();
+            let bytes: Vec<u8> = (0..=255).cycle().take(length).collect();
             ring.put(&bytes, true).unwrap();
             assert_eq!(ring.take(1024).unwrap(), Some(bytes), "{length}");
             assert_eq!(ring.take(1024), Ok(None));

@@ -42,10 +42,11 @@ pub struct Sockets {
 }
 
 impl Sockets {
-    /// Of the machine whose root this is.
+    /// Of the machine whose root this is. An abstract name belongs to no root but the machine's own.
     #[must_use]
     pub fn under(root: &Path) -> Sockets {
-        let is_forced = std::fs::symlink_metadata(root.join(FORCE)).is_ok();
+        let is_forced =
+            root != Path::new("/") || std::fs::symlink_metadata(root.join(FORCE)).is_ok();
         let directory = is_forced.then(|| root.join(DIRECTORY));
         let owner = std::fs::metadata(root.join(CIB_DIRECTORY)).map(|it| it.uid());
         Sockets { directory, users: [0].into_iter().chain(owner.ok()).collect() }
@@ -159,11 +160,8 @@ mod tests {
     }
 
     #[test]
-    fn files_are_used_where_libqb_uses_them() {
+    fn another_root_has_no_abstract_names() {
         let root = tempfile::tempdir().unwrap();
-        assert_eq!(Sockets::under(root.path()).directory, None);
-        std::fs::create_dir_all(root.path().join("etc/libqb")).unwrap();
-        std::fs::write(root.path().join(FORCE), "").unwrap();
         let sockets = Sockets::under(root.path());
         assert_eq!(sockets.directory, Some(root.path().join("var/run")));
         let deadline = clock::within(Duration::from_secs(10));

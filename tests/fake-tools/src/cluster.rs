@@ -152,6 +152,11 @@ impl FakeCluster {
         }
     }
 
+    /// The same, for a daemon that goes on when the test is over.
+    pub(crate) fn shared(&self) -> std::sync::Weak<Mutex<ClusterState>> {
+        Arc::downgrade(&self.state)
+    }
+
     /// What it has.
     ///
     /// # Panics
@@ -234,7 +239,12 @@ impl Pacemaker {
 
 impl ClusterState {
     /// What a tool on `node` answers: code, text and delay.
-    fn answer(&mut self, node: &str, words: &[&str], input: &str) -> (i32, String, &'static str) {
+    pub(crate) fn answer(
+        &mut self,
+        node: &str,
+        words: &[&str],
+        input: &str,
+    ) -> (i32, String, &'static str) {
         let side = *self.pacemaker.side(node);
         let is_local = words.contains(&"-l");
         match side.daemons {

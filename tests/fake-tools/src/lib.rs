@@ -9,6 +9,7 @@
 )]
 
 mod cluster;
+mod daemons;
 mod described;
 mod kernel;
 mod libvirtd;
@@ -18,6 +19,7 @@ mod scripted;
 mod tools;
 
 pub use cluster::{ClusterState, Controller, Daemons, FakeCluster, Pacemaker, Side, Xml};
+pub use daemons::{Conduct, FakeDaemons};
 pub use kernel::{Asked, FAMILY, FakeKernel, Faults, Module, dumped};
 pub use libvirtd::{FakeDomain, FakeLibvirtd, OnAbort, OnShutdown, World};
 pub use recorded::{Exchange, recorded};

@@ -63,6 +63,16 @@ impl Handlers {
         Self::at(programs.called("crm-fence-peer"))
     }
 
+    /// The same, asking Pacemaker with its tools, of which one can be held in the middle (`fence/gate.rs`).
+    pub(crate) fn with_tools(programs: &Programs) -> Self {
+        let handlers = Self::of(programs);
+        if !programs.is_ours("crm-fence-peer") {
+            return handlers;
+        }
+        let by_tools = |line: String| line + " --pacemaker-tools";
+        Self { fence: by_tools(handlers.fence), unfence: by_tools(handlers.unfence), ..handlers }
+    }
+
     /// This handler, and the one for the way back that goes by its name.
     pub(crate) fn at(fence: &str) -> Self {
         Self {

@@ -24,6 +24,22 @@ pub enum PatchAnswer {
 }
 
 impl PatchAnswer {
+    /// By the result that the CIB's daemon itself answers with: 0, or a negative error, of the system's or from 200 on of
+    /// Pacemaker's own (205 is old data, 206 a difference that does not fit, 207 one that needs the whole).
+    #[must_use]
+    pub fn of_daemon(code: i32) -> PatchAnswer {
+        match code.unsigned_abs() {
+            0 => PatchAnswer::Done,
+            205..=207 => PatchAnswer::VersionMoved,
+            // EPERM, EACCES.
+            1 | 13 => PatchAnswer::NotPermitted,
+            202 => PatchAnswer::NoQuorum,
+            // ETIME, ETIMEDOUT.
+            62 | 110 => PatchAnswer::TimedOut,
+            _ => PatchAnswer::Failed(format!("The CIB's daemon answered with {code}")),
+        }
+    }
+
     /// By cibadmin's exit status and what it wrote to stderr. Statuses from 200 on are of Pacemaker 1.1.
     #[must_use]
     pub fn of(code: i32, stderr: &str) -> PatchAnswer {

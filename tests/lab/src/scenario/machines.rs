@@ -1,9 +1,9 @@
 //! Scenarios that need DRBD's kernel module: two QEMU machines, the guest on the replicated disk.
 
 mod chaos;
+mod daemon;
 mod daemons;
 mod disturb;
-mod daemon;
 mod drbd;
 mod fence;
 mod freeze;

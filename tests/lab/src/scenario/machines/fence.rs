@@ -82,7 +82,7 @@ pub(super) fn table(scenario: Row) -> Vec<Scenario> {
             needs("the stock handler waits for cibadmin for ever"),
             scenario(
                 "fence-cibadmin-hangs",
-                "no cibadmin comes back: the handler ends by itself, and leaves nothing running",
+                "no answer of the CIB, over its socket or from cibadmin: the handler ends by itself, and leaves nothing running",
                 false,
                 breaks::cibadmin_hangs,
             ),

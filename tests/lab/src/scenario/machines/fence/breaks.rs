@@ -17,6 +17,7 @@ use std::time::Duration;
 /// right is shown on top.
 pub(super) fn handler_killed(cluster: &Cluster) -> Result<Story> {
     let pair = Pair::steady(cluster)?;
+    pair.handlers(&Handlers::with_tools(&cluster.programs))?;
     Gate::HoldsChanges.close(pair.primary)?;
     let zero = pair.pull()?;
     Gate::reached(pair.primary)?;
@@ -43,7 +44,9 @@ pub(super) fn handler_killed(cluster: &Cluster) -> Result<Story> {
         })?;
         pair.banned(pair.secondary)?;
     }
-    thaws_with_its_peer(&pair, zero, killed, true)
+    let story = thaws_with_its_peer(&pair, zero, killed, true)?;
+    pair.handlers(&Handlers::of(&cluster.programs))?;
+    Ok(story)
 }
 
 /// Plugs the cable; the Primary writes as soon as it is connected, and everything is whole.
@@ -122,14 +125,23 @@ pub(super) fn pacemaker_stopped(cluster: &Cluster) -> Result<Story> {
         .figure("plugged to first write", first - plugged))
 }
 
-/// No answer of the cluster at all, not even an error.
+/// The CIB's daemon, and the one that would end it for not answering.
+const DAEMONS: &str = "pacemakerd pacemaker-based";
+
+/// No answer of the cluster at all, not even an error: neither over its sockets nor to its tools.
 pub(super) fn cibadmin_hangs(cluster: &Cluster) -> Result<Story> {
     let pair = Pair::steady(cluster)?;
     pair.handlers(&with_short_times(cluster))?;
     Gate::Shut.close(pair.primary)?;
+    let signal = |name: &str| {
+        let script = format!("for one in {DAEMONS}; do kill -{name} $(pidof $one) || exit 1; done");
+        pair.primary.sh(&script, "stopping the CIB's daemon, or letting it go on")
+    };
+    signal("STOP")?;
     let zero = pair.pull()?;
     let answer = gave_up(&pair, zero)?;
     nothing_left(pair.primary)?;
+    signal("CONT")?;
     Gate::remove(pair.primary)?;
     claim(rule(pair.secondary)?.is_none(), || "a rule was placed without an answer".to_owned())?;
     let story = thaws_with_its_peer(&pair, zero, answer.at, false)?;

@@ -13,6 +13,7 @@ use duet_oracle::eventually;
 /// Both handlers have read a CIB without a rule, and want to write one. The Primary's lands first.
 pub(super) fn promotion(cluster: &Cluster) -> Result<Story> {
     let pair = Pair::steady(cluster)?;
+    pair.handlers(&Handlers::with_tools(&cluster.programs))?;
     for node in [pair.primary, pair.secondary] {
         Gate::HoldsChanges.close(node)?;
     }
@@ -44,6 +45,7 @@ pub(super) fn promotion(cluster: &Cluster) -> Result<Story> {
     pair.banned(pair.primary)?;
     pair.plug()?;
     pair.whole(zero)?;
+    pair.handlers(&Handlers::of(&cluster.programs))?;
     Ok(Story::at(zero).figure("refused after", refused.at - answer.at))
 }
 
@@ -62,6 +64,7 @@ fn ended(node: &Node) -> Result<String> {
 /// The handler that removes the rule is held with its change in hand; the link drops; then it is let go.
 pub(super) fn unfence(cluster: &Cluster) -> Result<Story> {
     let pair = Pair::steady(cluster)?;
+    pair.handlers(&Handlers::with_tools(&cluster.programs))?;
     let zero = pair.pull()?;
     let answer = pair.answers(pair.primary, zero, 4)?;
     pair.goes_on(answer.at)?;
@@ -82,6 +85,7 @@ pub(super) fn unfence(cluster: &Cluster) -> Result<Story> {
     pair.banned(pair.secondary)?;
     pair.plug()?;
     pair.whole(zero)?;
+    pair.handlers(&Handlers::of(&cluster.programs))?;
     Ok(Story::at(zero).figure("handler behind the other", second.at - called))
 }
 
