@@ -173,10 +173,29 @@ fn definition(guest: &Guest<'_>) -> String {
 
 /// fence_virtd of the host side.
 pub(crate) fn fence_virtd(key: &str, uri: &str) -> String {
+    fence_virtd_at("225.0.0.12", key, uri)
+}
+
+/// The same for the host of one node, which has a multicast address of its own and no other guest.
+pub(crate) fn fence_virtd_of(node: &Node, nodes: &[Node], key: &str, uri: &str) -> String {
+    let mut text = fence_virtd_at(&fence_address(node), key, uri);
+    let _ = write!(text, "groups {{ group {{ name = \"{0}\"; uuid = \"{0}\";", node.name);
+    for asking in nodes {
+        let _ = write!(text, " ip = \"{}\";", asking.address());
+    }
+    text + " } }\n"
+}
+
+/// Where the fence_virtd of the host of one node listens.
+pub(crate) fn fence_address(node: &Node) -> String {
+    format!("225.0.0.1{}", index(&node.name))
+}
+
+fn fence_virtd_at(address: &str, key: &str, uri: &str) -> String {
     format!(
         "fence_virtd {{ listener = \"multicast\"; backend = \"libvirt\"; \
          module_path = \"/usr/lib/x86_64-linux-gnu/fence-virt\"; }}\n\
-         listeners {{ multicast {{ key_file = \"{key}\"; interface = \"br77\"; address = \"225.0.0.12\"; \
+         listeners {{ multicast {{ key_file = \"{key}\"; interface = \"br77\"; address = \"{address}\"; \
          family = \"ipv4\"; port = \"1229\"; }} }}\nbackends {{ libvirt {{ uri = \"{uri}\"; }} }}\n"
     )
 }

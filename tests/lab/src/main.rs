@@ -12,6 +12,7 @@ mod demo;
 mod differential;
 mod failure;
 mod guest_agent;
+mod guide;
 mod host_side;
 mod image;
 mod inside;

@@ -2,6 +2,7 @@
 
 mod drbd;
 mod fence;
+mod guides;
 mod shutdown;
 
 use super::checks::{forget_failures, restarted};
@@ -26,6 +27,8 @@ pub(super) fn table() -> Vec<Scenario> {
         stock: None,
         ours: None,
         init: None,
+        nodes: None,
+        bare: false,
         takes_over,
         spoils: false,
         bound: MINUTES(6),
@@ -66,7 +69,8 @@ pub(super) fn table() -> Vec<Scenario> {
     ];
     table.extend(fence::table(scenario));
     table.extend(drbd::table(scenario));
-    // Nodes of another make are another cluster, hence the last.
+    // Nodes of another make, and those of which nothing was made, are other clusters, hence the last.
+    table.extend(guides::table(scenario));
     table.push(Scenario {
         init: Some(Init::Systemd),
         bound: MINUTES(10),
