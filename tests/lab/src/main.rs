@@ -16,6 +16,7 @@ mod guide;
 mod host_side;
 mod image;
 mod inside;
+mod nfs;
 mod node;
 mod node_files;
 mod place;

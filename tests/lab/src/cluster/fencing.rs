@@ -75,7 +75,8 @@ impl Cluster {
         self.lab.host.sh(script, "killing fence_virtd").map(drop)
     }
 
-    /// A fence_virtd for each node, as if each were on a host of its own, in place of the one for all.
+    /// A fence_virtd for each node in place of the one for all, as if each node were on a host of its own: with its own network
+    /// namespace on the bridge, its own multicast address, and nobody else's guest to end.
     pub(crate) fn fence_daemon_each(&self) -> Result<()> {
         self.kill_fence_daemon()?;
         let key = self.fencing_file("fence_xvm.key");
@@ -88,7 +89,12 @@ impl Cluster {
             let state = format!("STATE_DIRECTORY={}", self.fencing_file(&format!("{name}.state")));
             let pid = format!("/run/{name}.pid");
             let daemon = self.programs.called("fence_virtd");
-            let argv = ["env", &state, daemon, "-F", "-d", "1", "-f", &file, "-p", &pid];
+            let network = format!("--net=/run/netns/{name}");
+            self.lab.host.sh(&text::own_network(node, &name), "making a host of its own")?;
+            let argv = [
+                "nsenter", &network, "env", &state, daemon, "-F", "-d", "1", "-f", &file, "-p",
+                &pid,
+            ];
             self.lab.host.daemon(&name, &argv)?;
         }
         Ok(())

@@ -176,7 +176,7 @@ pub(super) fn table() -> Vec<Scenario> {
         // Three nodes are another cluster, hence the last.
         Scenario {
             nodes: Some(3),
-            ours: Some(("fence_virtd", "Debian's does not log who it was asked for")),
+            ours: Some(("fence_virtd", "Debian's does not say in its log who it was asked for")),
             ..scenario(
                 "guide-three-nodes",
                 "three hosts, a fence_virtd with an address of its own on each: the dead node's one is asked, no other",

@@ -70,7 +70,6 @@ pub(super) fn table() -> Vec<Scenario> {
     table.extend(fence::table(scenario));
     table.extend(drbd::table(scenario));
     // Nodes of another make, and those of which nothing was made, are other clusters, hence the last.
-    table.extend(guides::table(scenario));
     table.push(Scenario {
         init: Some(Init::Systemd),
         bound: MINUTES(10),
@@ -81,6 +80,7 @@ pub(super) fn table() -> Vec<Scenario> {
             shutdown::poweroff,
         )
     });
+    table.extend(guides::table(scenario));
     table
 }
 

@@ -155,6 +155,9 @@ impl Reader<'_> {
         let cluster = self.cluster;
         if places.len() > 1 {
             let script = self.plain(script)?;
+            if script.is_empty() {
+                return fits(shown, "");
+            }
             return cluster.everywhere(|node| {
                 let said = node.run(&format!("set -e\n{{ {script}\n}} 2>&1"), PATIENCE)?;
                 fits(shown, &said.success("typing what the guide says")?)
