@@ -9,10 +9,11 @@ use crate::host_side::quote;
 use crate::node_files::Kind;
 use crate::scenario::{Story, claim, downtime};
 use duet_oracle::eventually;
+use std::sync::Mutex;
 use std::time::Duration;
 
 /// How long one block may take in the slowest lab, and how long its output may be waited for.
-const PATIENCE: Duration = Duration::from_secs(180);
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Where the guide takes the guest's disk from.
 const IMAGE: &str = "/var/lib/libvirt/images/vm1.img";
@@ -68,10 +69,11 @@ fn follow(cluster: &Cluster, shell: Shell) -> Result<Story> {
     let steps = guide::steps(guide::TEXT, shell)
         .map_err(|why| Failure::broken(format!("docs/guide.md, {why}")))?;
     let began = cluster.journal.now();
-    let mut reader = Reader { cluster, cut: None };
+    let mut reader = Reader { cluster, cut: None, wrong: Vec::new() };
     for step in &steps {
         reader.carry_out(step)?;
     }
+    claim(reader.wrong.is_empty(), || reader.wrong.join("\n"))?;
     let (dead, zero) =
         reader.cut.ok_or_else(|| Failure::broken("The guide does not cut any power"))?;
     let still = cluster.steady()?;
@@ -109,6 +111,8 @@ struct Reader<'a> {
     cluster: &'a Cluster,
     /// Whose power was cut, and when.
     cut: Option<(String, Duration)>,
+    /// Where other output came than the guide shows: all of it, so that it can be corrected at once.
+    wrong: Vec<String>,
 }
 
 impl Reader<'_> {
@@ -125,9 +129,15 @@ impl Reader<'_> {
             What::Type(script) => self.type_in(&places, script, &step.shown),
             What::Until(script) => self.until(&places, script, &step.shown),
         };
-        tried.map_err(|error| {
-            Failure::broken(format!("docs/guide.md, line {}, on {told}: {error}", step.line))
-        })
+        let failed = |error: &dyn std::fmt::Display| {
+            format!("docs/guide.md, line {}, on {told}: {error}", step.line)
+        };
+        match tried {
+            Ok(None) => {}
+            Ok(Some(otherwise)) => self.wrong.push(failed(&otherwise)),
+            Err(error) => return Err(Failure::broken(failed(&error))),
+        }
+        Ok(())
     }
 
     /// Names of nodes, or `host`.
@@ -139,7 +149,7 @@ impl Reader<'_> {
         })
     }
 
-    fn write(&self, places: &[String], path: &str, content: &str) -> Result<()> {
+    fn write(&self, places: &[String], path: &str, content: &str) -> Result<Otherwise> {
         for place in places {
             // The bridge that the guests of the host are on.
             let content = content.replace("virbr0", "br77");
@@ -147,21 +157,26 @@ impl Reader<'_> {
                 format!("mkdir -p $(dirname {path}) && printf %s {} >{path}", quote(&content));
             self.said(place, &script)?;
         }
-        Ok(())
+        Ok(None)
     }
 
-    fn type_in(&mut self, places: &[String], script: &str, shown: &[String]) -> Result<()> {
+    fn type_in(&mut self, places: &[String], script: &str, shown: &[String]) -> Result<Otherwise> {
         // Both nodes at once, as DRBD and corosync want them.
         let cluster = self.cluster;
         if places.len() > 1 {
             let script = self.plain(script)?;
             if script.is_empty() {
-                return fits(shown, "");
+                return Ok(otherwise(shown, ""));
             }
-            return cluster.everywhere(|node| {
-                let said = node.run(&format!("set -e\n{{ {script}\n}} 2>&1"), PATIENCE)?;
-                fits(shown, &said.success("typing what the guide says")?)
-            });
+            let wrong = Mutex::new(None);
+            cluster.everywhere(|node| {
+                let said = self.said(&node.name, &script)?;
+                if let Some(other) = otherwise(shown, &said) {
+                    *wrong.lock().expect("nobody panics with it") = Some(other);
+                }
+                Ok(())
+            })?;
+            return Ok(wrong.into_inner().expect("nobody panicked with it"));
         }
         let place = &places[0];
         let mut said = String::new();
@@ -178,7 +193,7 @@ impl Reader<'_> {
             }
         }
         said += &self.said(place, &waiting)?;
-        fits(shown, &said)
+        Ok(otherwise(shown, &said))
     }
 
     /// A script without anything that only one node can do.
@@ -227,14 +242,17 @@ impl Reader<'_> {
         }
     }
 
-    fn until(&self, places: &[String], script: &str, shown: &[String]) -> Result<()> {
+    fn until(&self, places: &[String], script: &str, shown: &[String]) -> Result<Otherwise> {
         for place in places {
-            eventually(PATIENCE, "what the guide shows", || {
+            let seen = eventually(PATIENCE, "what the guide shows", || {
                 let said = self.said(place, script).map_err(|error| error.to_string())?;
-                fits(shown, &said).map_err(|error| error.to_string())
-            })?;
+                otherwise(shown, &said).map_or(Ok(()), Err)
+            });
+            if let Err(error) = seen {
+                return Ok(Some(error.to_string()));
+            }
         }
-        Ok(())
+        Ok(None)
     }
 
     /// Runs a script that must succeed; what it says on both ways out.
@@ -251,13 +269,14 @@ impl Reader<'_> {
     }
 }
 
+/// Where the output is not the one that the guide shows, both.
+type Otherwise = Option<String>;
+
 fn base(path: &str) -> &str {
     path.rsplit_once('/').map_or(path, |(_, name)| name)
 }
 
-fn fits(shown: &[String], said: &str) -> Result<()> {
-    match guide::missing(shown, said) {
-        None => Ok(()),
-        Some(line) => Err(Failure::broken(format!("no line like {line:?} in:\n{said}"))),
-    }
+/// What was said instead of what the guide shows.
+fn otherwise(shown: &[String], said: &str) -> Otherwise {
+    guide::missing(shown, said).map(|line| format!("no line like {line:?} in:\n{said}"))
 }
