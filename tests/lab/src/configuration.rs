@@ -183,10 +183,39 @@ fn definition(guest: &Guest<'_>) -> String {
 
 /// fence_virtd of the host side.
 pub(crate) fn fence_virtd(key: &str, uri: &str) -> String {
+    fence_virtd_at("225.0.0.12", "br77", key, uri)
+}
+
+/// The same for the host of one node, which has a multicast address of its own and no other guest.
+pub(crate) fn fence_virtd_of(node: &Node, nodes: &[Node], key: &str, uri: &str) -> String {
+    let mut text = fence_virtd_at(&fence_address(node), "eth0", key, uri);
+    let _ = write!(text, "groups {{ group {{ name = \"{0}\"; uuid = \"{0}\";", node.name);
+    for asking in nodes {
+        let _ = write!(text, " ip = \"{}\";", asking.address());
+    }
+    text + " } }\n"
+}
+
+/// Where the fence_virtd of the host of one node listens.
+pub(crate) fn fence_address(node: &Node) -> String {
+    format!("225.0.0.1{}", index(&node.name))
+}
+
+/// The network of that host, under the name of its namespace.
+pub(crate) fn own_network(node: &Node, name: &str) -> String {
+    let number = index(&node.name);
+    format!(
+        "set -e; ip netns add {name}; ip link add host{number} type veth peer name eth0 netns {name}\n\
+         ip link set host{number} master br77 up; ip -n {name} addr add 10.77.0.24{number}/24 dev eth0\n\
+         ip -n {name} link set lo up; ip -n {name} link set eth0 up"
+    )
+}
+
+fn fence_virtd_at(address: &str, interface: &str, key: &str, uri: &str) -> String {
     format!(
         "fence_virtd {{ listener = \"multicast\"; backend = \"libvirt\"; \
          module_path = \"/usr/lib/x86_64-linux-gnu/fence-virt\"; }}\n\
-         listeners {{ multicast {{ key_file = \"{key}\"; interface = \"br77\"; address = \"225.0.0.12\"; \
+         listeners {{ multicast {{ key_file = \"{key}\"; interface = \"{interface}\"; address = \"{address}\"; \
          family = \"ipv4\"; port = \"1229\"; }} }}\nbackends {{ libvirt {{ uri = \"{uri}\"; }} }}\n"
     )
 }

@@ -13,6 +13,7 @@ use std::fs;
 use std::net::UdpSocket;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 /// Where programs are in the tree.
@@ -172,18 +173,26 @@ impl HostSide {
 
     /// A UDP socket of this process that listens inside.
     pub(crate) fn udp(&self, address: &str) -> Result<UdpSocket> {
-        let path = format!("/proc/{}/ns/net", self.holder.pid);
         let doing = format!("listen on {address} on the lab's host side");
-        // Only a thread of its own may change its network namespace; the socket keeps it.
+        // The socket keeps the network of the thread that made it.
         let address = address.to_owned();
+        self.inside(move || UdpSocket::bind(address))
+            .join()
+            .unwrap_or_else(|_| Err(std::io::Error::other("the thread panicked")))
+            .map_err(Failure::io(doing))
+    }
+
+    /// Does something on the lab's network, in a thread of its own: only such a one may change its network namespace.
+    pub(crate) fn inside<T: Send + 'static>(
+        &self,
+        what: impl FnOnce() -> std::io::Result<T> + Send + 'static,
+    ) -> JoinHandle<std::io::Result<T>> {
+        let path = format!("/proc/{}/ns/net", self.holder.pid);
         std::thread::spawn(move || {
             let namespace = fs::File::open(path)?;
             nix::sched::setns(namespace, nix::sched::CloneFlags::CLONE_NEWNET)?;
-            UdpSocket::bind(address)
+            what()
         })
-        .join()
-        .unwrap_or_else(|_| Err(std::io::Error::other("the thread panicked")))
-        .map_err(Failure::io(doing))
     }
 
     /// Ends everything inside.

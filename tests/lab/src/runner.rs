@@ -46,9 +46,11 @@ pub(crate) fn run(
                     topology: scenario.topology,
                     programs: programs.clone(),
                     init: scenario.init.unwrap_or(settings.init),
+                    nodes: scenario.nodes.unwrap_or(settings.nodes),
                     ..settings.clone()
                 };
-                self::cluster(place, &settings, tell).map(Arc::new)
+                let made = if scenario.bare { nodes } else { self::cluster };
+                made(place, &settings, tell).map(Arc::new)
             }
         }
         .and_then(|cluster| {
@@ -81,6 +83,9 @@ struct Group {
     topology: crate::topology::Topology,
     stock: Option<&'static str>,
     init: Option<Init>,
+    nodes: Option<u8>,
+    /// Nodes of which nothing was made can be made something of once.
+    bare: Option<&'static str>,
 }
 
 impl Group {
@@ -89,6 +94,8 @@ impl Group {
             topology: scenario.topology,
             stock: scenario.stock.map(|(name, _)| name),
             init: scenario.init,
+            nodes: scenario.nodes,
+            bare: scenario.bare.then_some(scenario.name),
         }
     }
 }
@@ -106,13 +113,7 @@ pub(crate) fn cluster(
     settings: &Settings,
     tell: &mut dyn FnMut(&str),
 ) -> Result<Cluster> {
-    let lab = Lab::up(place, settings, Life::DiesWithUs, tell)?;
-    tell(&format!(
-        "{} nodes with a shell in each after {:.1} s",
-        lab.nodes.len(),
-        lab.up_in.as_secs_f64()
-    ));
-    let cluster = Cluster::watch(lab, settings.programs.clone())?;
+    let cluster = nodes(place, settings, tell)?;
     if let Err(failure) = cluster.set_up(tell) {
         report::keep_logs(&place.file("reports").join("failed-set-up"), &cluster);
         cluster.down()?;
@@ -121,10 +122,22 @@ pub(crate) fn cluster(
     Ok(cluster)
 }
 
+/// Nodes that are listened to, and nothing else.
+fn nodes(place: &Place, settings: &Settings, tell: &mut dyn FnMut(&str)) -> Result<Cluster> {
+    let lab = Lab::up(place, settings, Life::DiesWithUs, tell)?;
+    tell(&format!(
+        "{} nodes with a shell in each after {:.1} s",
+        lab.nodes.len(),
+        lab.up_in.as_secs_f64()
+    ));
+    Cluster::watch(lab, settings.programs.clone())
+}
+
 /// The scenario on a thread of its own, so that one that hangs can be left behind.
 pub(crate) fn bounded(cluster: &Arc<Cluster>, scenario: &Scenario) -> Result<Story> {
     let (done, end) = mpsc::channel();
-    let (shared, run, takes_over) = (Arc::clone(cluster), scenario.run, scenario.takes_over);
+    let (shared, run) = (Arc::clone(cluster), scenario.run);
+    let takes_over = scenario.takes_over || scenario.bare;
     thread::spawn(move || {
         let outcome = if takes_over { Ok(()) } else { shared.restore() }.and_then(|()| {
             scenario::forget_fencing(&shared)?;

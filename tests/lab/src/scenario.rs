@@ -25,6 +25,10 @@ pub(crate) struct Scenario {
     pub(crate) ours: Option<(&'static str, &'static str)>,
     /// Who starts the nodes' services, where it has to be one of them.
     pub(crate) init: Option<Init>,
+    /// How many nodes, where it has to be this many.
+    pub(crate) nodes: Option<u8>,
+    /// Begins with nodes on which nobody has done anything yet, instead of with a guest that writes.
+    pub(crate) bare: bool,
     /// Takes a cluster as the scenario before left it, even with a node off.
     pub(crate) takes_over: bool,
     /// Leaves a record that no further verdict can build on.

@@ -2,6 +2,7 @@
 
 pub(super) mod fencing;
 mod guest;
+mod guides;
 mod libvirtd;
 mod many;
 mod migration;
@@ -26,6 +27,8 @@ pub(super) fn table() -> Vec<Scenario> {
         stock: None,
         ours: None,
         init: None,
+        nodes: None,
+        bare: false,
         takes_over: false,
         spoils: false,
         bound: Duration::from_secs(240),
@@ -117,6 +120,14 @@ pub(super) fn table() -> Vec<Scenario> {
             fencing::by_hand,
         ),
         Scenario {
+            bound: Duration::from_secs(420),
+            ..scenario(
+                "guide-rhel",
+                "pcs makes a device for each node, then one for all; pcs stonith fence and confirm do what the guides say",
+                guides::rhel,
+            )
+        },
+        Scenario {
             spoils: true,
             ..scenario(
                 "oracle-control",
@@ -162,6 +173,16 @@ pub(super) fn table() -> Vec<Scenario> {
             "the target of a migration loses power half-way",
             migration::target_dies,
         ),
+        // Three nodes are another cluster, hence the last.
+        Scenario {
+            nodes: Some(3),
+            ours: Some(("fence_virtd", "Debian's does not say in its log who it was asked for")),
+            ..scenario(
+                "guide-three-nodes",
+                "three hosts, a fence_virtd with an address of its own on each: the dead node's one is asked, no other",
+                guides::three_nodes,
+            )
+        },
         Scenario {
             bound: Duration::from_secs(5),
             ..scenario("_hang", "never ends by itself: shows that the bound does", hang)

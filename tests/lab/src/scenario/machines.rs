@@ -8,6 +8,7 @@ mod drbd;
 mod fence;
 mod freeze;
 mod loss;
+mod guides;
 mod shutdown;
 mod space;
 
@@ -34,6 +35,8 @@ pub(super) fn table() -> Vec<Scenario> {
         stock: None,
         ours: None,
         init: None,
+        nodes: None,
+        bare: false,
         takes_over,
         spoils: false,
         bound: MINUTES(6),
@@ -153,6 +156,7 @@ pub(super) fn table() -> Vec<Scenario> {
     table.extend(drbd::table(scenario));
     table.extend(daemon::table(scenario));
     // Nodes of another make are another cluster, hence the last.
+    // Nodes of another make, and those of which nothing was made, are other clusters, hence the last.
     table.push(Scenario {
         init: Some(Init::Systemd),
         bound: MINUTES(10),
@@ -174,6 +178,7 @@ pub(super) fn table() -> Vec<Scenario> {
             daemon::unit,
         )
     });
+    table.extend(guides::table(scenario));
     table
 }
 

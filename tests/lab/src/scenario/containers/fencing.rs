@@ -10,14 +10,14 @@ use crate::topology::uuid;
 use duet_oracle::eventually;
 use std::time::Duration;
 
-const KEY: &str = "/etc/cluster/fence_xvm.key";
+pub(super) const KEY: &str = "/etc/cluster/fence_xvm.key";
 /// Whoever shoots with this delay is shot before. It is never waited for to its end.
 const DELAY: &str = "30s";
 /// How long fencing, a boot, and what Pacemaker makes of both may take on a machine that has much else to do.
-const PATIENCE: Duration = Duration::from_secs(180);
+pub(super) const PATIENCE: Duration = Duration::from_secs(180);
 
 /// The node with the guest, and the other one.
-fn pair(cluster: &Cluster) -> Result<(&Node, &Node)> {
+pub(super) fn pair(cluster: &Cluster) -> Result<(&Node, &Node)> {
     let active = cluster.lab.node(&cluster.steady()?)?;
     let other = cluster.other(&active.name)?;
     forget_fencing(other)?;
@@ -184,7 +184,7 @@ fn asks(node: &Node) -> Result<()> {
 }
 
 /// Waits until Pacemaker has failed to fence a node, and claims that the guest was not started for all that.
-fn cannot(cluster: &Cluster, witness: &Node, zero: Duration) -> Result<()> {
+pub(super) fn cannot(cluster: &Cluster, witness: &Node, zero: Duration) -> Result<()> {
     eventually(PATIENCE, "a fencing that fails", || {
         match failed_fencings(witness).map_err(|error| error.to_string())?.as_str() {
             "" => Err("none failed".to_owned()),
@@ -217,7 +217,7 @@ fn patient(target: &Node, by: &Node) -> Result<()> {
 }
 
 /// All nodes are there again, and nothing is held against a device that could not work.
-fn mended(cluster: &Cluster, node: &Node) -> Result<()> {
+pub(super) fn mended(cluster: &Cluster, node: &Node) -> Result<()> {
     cluster.restore()?;
     forget_failures(node)?;
     cluster.steady().map(drop)
