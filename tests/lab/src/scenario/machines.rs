@@ -7,8 +7,8 @@ mod disturb;
 mod drbd;
 mod fence;
 mod freeze;
-mod loss;
 mod guides;
+mod loss;
 mod shutdown;
 mod space;
 
