@@ -4,6 +4,7 @@
 mod fencing;
 
 use crate::configuration as text;
+use crate::executed::{Executions, Since};
 use crate::failure::{Failure, Result};
 use crate::node::{Node, SHORT};
 use crate::node_files::Kind;
@@ -12,6 +13,7 @@ use crate::programs::Programs;
 use crate::topology::{Lab, Topology};
 use crate::watch::Watch;
 use duet_oracle::{Journal, Line, Recorder, Sources, Start, Verdict, eventually};
+use duet_report::Executed;
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -22,6 +24,8 @@ pub(crate) struct Cluster {
     pub(crate) journal: Journal,
     /// Looks at the guests' processes; those of machines are inside them, where it cannot look.
     pub(crate) watch: Option<Watch>,
+    /// Knows what is executed in the nodes and on the host side.
+    pub(crate) executions: Executions,
     /// Listens as long as the cluster is looked at.
     _recorder: Recorder,
 }
@@ -43,9 +47,11 @@ impl Cluster {
         let syslog = lab.host.udp(&format!("{}:{}", text::HOST_ADDRESS, text::SYSLOG_PORT))?;
         recorder.listen_syslog(syslog, sources).map_err(broken)?;
         let journal = recorder.journal();
+        lab.nodes.iter().for_each(|node| node.tell(&journal));
         let watch = (lab.topology == Topology::Containers)
             .then(|| Watch::start(lab.host.holder, journal.clone()));
-        Ok(Self { lab, programs, journal, watch, _recorder: recorder })
+        let executions = Executions::watch(&lab, &programs)?;
+        Ok(Self { lab, programs, journal, watch, executions, _recorder: recorder })
     }
 
     fn kind(&self) -> Kind {
@@ -310,6 +316,16 @@ impl Cluster {
     /// What the oracle says of everything since the guest's first boot.
     pub(crate) fn verdict(&self) -> Verdict {
         duet_oracle::judge::judge(&self.journal.serial_lines(), Start::Fresh)
+    }
+
+    /// What was executed since a moment, or ever.
+    pub(crate) fn executed(&self, since: &Since) -> Executed {
+        let is_on = |name: &str| {
+            let power = self.lab.node(name).and_then(Node::power);
+            // Who cannot be asked may be on, and then its silence counts.
+            power.map_or(true, |power| power == "running")
+        };
+        self.executions.since(since, is_on)
     }
 
     /// The other node of two.

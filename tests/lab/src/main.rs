@@ -10,6 +10,7 @@ mod command;
 mod configuration;
 mod demo;
 mod differential;
+mod executed;
 mod failure;
 mod guest_agent;
 mod guide;
@@ -114,6 +115,8 @@ enum Word {
     Scenario(#[allow(dead_code, reason = "read again, with the choices among them")] Vec<String>),
     /// List the scenarios.
     List,
+    #[command(name = "_executed", hide = true)]
+    Executed,
     #[command(name = "_host-side", hide = true)]
     HostSide { run: PathBuf, image: PathBuf },
 }
@@ -149,6 +152,7 @@ fn obey(arguments: &Arguments) -> Result<i32> {
     let place = place::Place::from_environment();
     match &arguments.word {
         Word::HostSide { run, image } => host_side::main(run, image).map(|()| 0),
+        Word::Executed => executed::main().map(|()| 0),
         Word::Demo => {
             let _lock = place.lock()?;
             let settings = settings(&arguments.choices, Topology::Machines)?;
@@ -245,10 +249,11 @@ fn obey(arguments: &Arguments) -> Result<i32> {
             rows.extend(versus::row(&place, &settings, &parts, rounds, &mut tell));
             rows.extend(runner::run(&place, &settings, &chosen, &mut tell)?);
             print!("\n{}", report::table(&rows));
+            report::index(&place.file("reports"), &rows)?;
             tell(&format!(
-                "{:.0} s in all; recordings in {}",
+                "{:.0} s in all; to look at: {}",
                 runner::total(&rows).as_secs_f64(),
-                place.file("reports").display()
+                place.file("reports/index.html").display()
             ));
             Ok(i32::from(rows.iter().any(report::Row::failed)))
         }

@@ -8,16 +8,20 @@ use crate::guest_agent;
 use crate::host_side::{HostSide, quote};
 use crate::node_files::{Kind, index};
 use crate::place::{self, Process};
+use duet_oracle::Journal;
 use std::fs;
 use std::path::PathBuf;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-/// A node. Cheap to clone: it holds names only.
+/// A node. Cheap to clone: it holds names, and the record of what is done to it.
 #[derive(Debug, Clone)]
 pub(crate) struct Node {
     pub(crate) name: String,
     pub(crate) kind: Kind,
     host: HostSide,
+    /// Where deeds are written down, once somebody listens.
+    journal: Arc<OnceLock<Journal>>,
 }
 
 /// One of a node's two networks.
@@ -41,7 +45,19 @@ pub(crate) const SHORT: Duration = Duration::from_secs(60);
 
 impl Node {
     pub(crate) fn new(name: &str, kind: Kind, host: &HostSide) -> Self {
-        Self { name: name.to_owned(), kind, host: host.clone() }
+        Self { name: name.to_owned(), kind, host: host.clone(), journal: Arc::default() }
+    }
+
+    /// From now on, what is done to this node goes into the record; the reports draw it.
+    pub(crate) fn tell(&self, journal: &Journal) {
+        // A second journal would be a second recorder, and there is one a cluster.
+        drop(self.journal.set(journal.clone()));
+    }
+
+    fn deed(&self, text: &str) {
+        if let Some(journal) = self.journal.get() {
+            journal.deed(&self.name, text);
+        }
     }
 
     pub(crate) fn address(&self) -> String {
@@ -154,6 +170,7 @@ impl Node {
             ),
         };
         self.host.sh(&script, &format!("cutting the power of {}", self.name))?;
+        self.deed("power is cut");
         duet_oracle::eventually(
             Duration::from_secs(20),
             "the machine without power to be off",
@@ -171,7 +188,10 @@ impl Node {
         self.host
             .virsh(self.uri(), &["start", &self.name])?
             .success(&format!("booting {}", self.name))?;
-        self.wait_for_shell()
+        self.deed("power is on");
+        self.wait_for_shell()?;
+        self.deed("a shell");
+        Ok(())
     }
 
     pub(crate) fn wait_for_shell(&self) -> Result<()> {
@@ -188,8 +208,10 @@ impl Node {
         let word = if switch == Switch::Off { "suspend" } else { "resume" };
         self.host
             .virsh(self.uri(), &[word, &self.name])?
-            .success(&format!("freezing or thawing {}", self.name))
-            .map(drop)
+            .success(&format!("freezing or thawing {}", self.name))?;
+        let on = switch == Switch::On;
+        self.deed(if on { "processors go on" } else { "processors stand still" });
+        Ok(())
     }
 
     /// Pulls or plugs a cable.
@@ -203,7 +225,14 @@ impl Node {
             }
             Kind::Container => self.host.run(&["ip", "link", "set", &device, word], SHORT)?,
         };
-        ran.success(&format!("switching the {cable:?} cable of {} {word}", self.name)).map(drop)
+        ran.success(&format!("switching the {cable:?} cable of {} {word}", self.name))?;
+        let which = match cable {
+            Cable::Cluster => "cluster cable",
+            Cable::Replication => "replication cable",
+        };
+        let is = if switch == Switch::On { "is plugged" } else { "is unplugged" };
+        self.deed(&format!("{which} {is}"));
+        Ok(())
     }
 
     /// Makes the replicated disk answer every request with an error, or heal.
@@ -220,8 +249,9 @@ impl Node {
                  dmsetup load data --table \"0 $n {target}\"; dmsetup resume --noudevsync data"
             ),
             "changing the disk's table",
-        )
-        .map(drop)
+        )?;
+        self.deed(if switch == Switch::On { "disk heals" } else { "disk fails" });
+        Ok(())
     }
 
     /// Sends a signal to a daemon by its program's name: STOP freezes it, CONT lets it go on, KILL
@@ -230,8 +260,9 @@ impl Node {
         self.sh(
             &format!("kill -{signal} $(pidof {program})"),
             &format!("sending {signal} to {program}"),
-        )
-        .map(drop)
+        )?;
+        self.deed(&format!("{program} gets {signal}"));
+        Ok(())
     }
 
     /// Words that put the command after them into a container.

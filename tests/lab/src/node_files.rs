@@ -3,6 +3,7 @@
 //! among it: that is written the way an administrator would, in the running node.
 
 use crate::command;
+use crate::executed;
 use crate::failure::{Failure, Result};
 use crate::programs::Programs;
 use std::fs;
@@ -96,6 +97,10 @@ pub(crate) fn write(
     ];
     for (path, mode, text) in files {
         put(root, path, mode, text.as_bytes())?;
+    }
+    if kind == Kind::Machine {
+        let path = executed::INSTALLED.trim_start_matches('/');
+        put(root, path, EXECUTABLE, &executed::program()?)?;
     }
     put(root, "etc/cluster/fence_xvm.key", SECRET, key)?;
     for program in programs.ours() {

@@ -3,7 +3,7 @@
 
 use crate::failure::{Failure, Result};
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 /// A place in the stack that the stock programs or ours can fill.
@@ -147,6 +147,17 @@ impl Programs {
         Ok(Self { ours, built })
     }
 
+    /// A choice without the programs, for what is decided on the choice alone.
+    #[cfg(test)]
+    pub(crate) fn wished(words: &str) -> Result<Self> {
+        Ok(Self { ours: choice(words)?, built: Vec::new() })
+    }
+
+    /// Every file of ours, installed or not: by these, what is executed is told from others.
+    pub(crate) fn every(&self) -> impl Iterator<Item = &Path> {
+        self.built.iter().map(|built| built.built.as_path())
+    }
+
     /// The same programs with one slot filled by the stock program.
     pub(crate) fn with_stock(&self, name: &str) -> Self {
         let mut other = self.clone();
@@ -182,16 +193,16 @@ impl Programs {
         self.ours().find(|built| built.built.ends_with(name))
     }
 
-    /// One line: which runs in every slot.
+    /// Which runs in every slot: its name, and `ours` or `stock`.
+    pub(crate) fn choice(&self) -> Vec<(String, String)> {
+        let which = |slot: &Slot| if self.is_ours(slot.name) { "ours" } else { "stock" };
+        SLOTS.iter().map(|slot| (slot.name.to_owned(), which(slot).to_owned())).collect()
+    }
+
+    /// The same in one line.
     pub(crate) fn line(&self) -> String {
-        let words: Vec<String> = SLOTS
-            .iter()
-            .map(|slot| {
-                let which = if self.ours.get(slot.name) == Some(&true) { "ours" } else { "stock" };
-                format!("{} {which}", slot.name)
-            })
-            .collect();
-        words.join(", ")
+        let words = self.choice().into_iter().map(|(slot, which)| format!("{slot} {which}"));
+        words.collect::<Vec<_>>().join(", ")
     }
 }
 

@@ -1,12 +1,13 @@
-//! What is left of a scenario: a row of the table, and in `reports/` its recording, its story as
-//! text and, if it failed, every log there was.
+//! What is left of a scenario: a row of the table, and in `reports/` its recording, its story as a page, a
+//! picture, JSON and text and, if it failed, every log there was. `reports/index.html` lists the run.
 
 use crate::cluster::Cluster;
 use crate::failure::{Failure, Result};
 use crate::programs::Programs;
 use crate::scenario::Story;
 use duet_oracle::timeline::Detail;
-use duet_oracle::{Timeline, Verdict};
+use duet_oracle::{Event, Timeline, Verdict};
+use duet_report::{Ending, Entry, Executed, Report, Scene};
 use std::fmt::Write as _;
 use std::path::Path;
 use std::time::Duration;
@@ -18,6 +19,16 @@ pub(crate) struct Row {
     pub(crate) took: Duration,
     end: End,
     verdict: Option<Verdict>,
+    /// The directory of its report, once there is one.
+    folder: Option<String>,
+}
+
+/// What is told of a scenario beside its row.
+pub(crate) struct Course<'a> {
+    pub(crate) about: &'a str,
+    /// When it began on the recorder's clock; its cluster may be older.
+    pub(crate) began: Duration,
+    pub(crate) executed: Executed,
 }
 
 /// How a scenario ended.
@@ -40,7 +51,8 @@ impl Row {
             Ok(story) => End::Held(story),
             Err(failure) => End::Broke(failure),
         };
-        Self { name: name.to_owned(), programs: programs.line(), took, end, verdict }
+        let programs = programs.line();
+        Self { name: name.to_owned(), programs, took, end, verdict, folder: None }
     }
 
     /// A scenario that these programs cannot run.
@@ -51,6 +63,7 @@ impl Row {
             took: Duration::ZERO,
             end: End::Skipped(why),
             verdict: None,
+            folder: None,
         }
     }
 
@@ -58,28 +71,37 @@ impl Row {
         matches!(self.end, End::Broke(_))
     }
 
-    fn zero(&self) -> Duration {
-        match &self.end {
-            End::Held(story) => story.zero,
-            End::Broke(_) | End::Skipped(_) => Duration::ZERO,
-        }
-    }
-
     /// `ok machines/power-cut 41 s: downtime 27.1 s`.
     pub(crate) fn line(&self) -> String {
-        let (word, told) = match &self.end {
+        let (word, told) = self.told();
+        format!("{word:<4} {:<28} {:>4.0} s  {told}", self.name, self.took.as_secs_f64())
+    }
+
+    fn told(&self) -> (&'static str, String) {
+        match &self.end {
             End::Held(story) => {
                 let figures = story.figures.iter().map(|(name, seconds)| match seconds {
                     // Of one process, not of a cluster.
                     ..0.2 => format!("{name} {:.1} ms", seconds * 1e3),
                     _ => format!("{name} {seconds:.1} s"),
                 });
-                ("ok  ", figures.collect::<Vec<_>>().join(", "))
+                ("ok", figures.collect::<Vec<_>>().join(", "))
             }
             End::Broke(failure) => ("FAIL", failure.to_string()),
             End::Skipped(why) => ("skip", format!("skipped: {why}")),
-        };
-        format!("{word} {:<28} {:>4.0} s  {told}", self.name, self.took.as_secs_f64())
+        }
+    }
+
+    fn entry(&self) -> Entry {
+        let (word, told) = self.told();
+        Entry {
+            name: self.name.clone(),
+            folder: self.folder.clone(),
+            word: word.to_owned(),
+            took: self.took,
+            told,
+            programs: self.programs.clone(),
+        }
     }
 }
 
@@ -101,24 +123,74 @@ pub(crate) fn table(rows: &[Row]) -> String {
     text
 }
 
-/// Files the recording, and the logs where they are needed.
-pub(crate) fn keep(reports: &Path, row: &Row, cluster: &Cluster, with_logs: bool) -> Result<()> {
-    let dir = reports.join(row.name.replace('/', "-"));
+/// Files the recording and its reports, and the logs where they are needed.
+pub(crate) fn keep(
+    reports: &Path,
+    row: &mut Row,
+    course: Course<'_>,
+    cluster: &Cluster,
+    with_logs: bool,
+) -> Result<()> {
+    let folder = row.name.replace('/', "-");
+    let dir = reports.join(&folder);
     let events = cluster.journal.events();
-    crate::image::write(
-        &dir.join("events.json"),
-        duet_oracle::event::to_json_lines(&events).as_bytes(),
-    )?;
-    crate::image::write(&dir.join("timeline.txt"), story(row, cluster).as_bytes())?;
-    if let End::Held(story) = &row.end {
-        for (name, text) in &story.papers {
-            crate::image::write(&dir.join(name), text.as_bytes())?;
-        }
+    let none = Story::default();
+    let (story, ending, zero) = match &row.end {
+        End::Held(story) => (story, Ending::Passed, story.zero),
+        End::Broke(failure) => (&none, Ending::Failed(failure.to_string()), course.began),
+        End::Skipped(_) => return Ok(()),
+    };
+    for (name, text) in &story.papers {
+        crate::image::write(&dir.join(name), text.as_bytes())?;
     }
+    let mut files: Vec<String> = story.papers.iter().map(|(name, _)| (*name).to_owned()).collect();
     if with_logs {
         cluster.lab.collect_logs(&dir.join("logs"))?;
+        files.push("logs/".to_owned());
+    }
+    let text = told_as_text(row, zero, &course.executed, &events);
+    crate::image::write(&dir.join("timeline.txt"), text.as_bytes())?;
+    let scene = Scene {
+        name: &row.name,
+        about: course.about,
+        ending,
+        took: row.took,
+        began: course.began,
+        zero,
+        figures: &story.figures,
+        programs: cluster.programs.choice(),
+        nodes: cluster.lab.nodes.iter().map(|node| node.name.clone()).collect(),
+        executed: course.executed,
+        events: &events,
+        verdict: row.verdict.as_ref(),
+        files,
+    };
+    pages(&dir, scene)?;
+    row.folder = Some(folder);
+    Ok(())
+}
+
+/// The page, the picture, the JSON and the recording itself, beside a `timeline.txt` that is there already.
+pub(crate) fn pages(dir: &Path, mut scene: Scene<'_>) -> Result<()> {
+    let recording = duet_oracle::event::to_json_lines(scene.events);
+    crate::image::write(&dir.join("events.json"), recording.as_bytes())?;
+    let always = ["timeline.txt", "timeline.svg", "report.json", "events.json"];
+    scene.files.splice(0..0, always.map(str::to_owned));
+    let report = Report::new(scene);
+    for (name, text) in [
+        ("report.html", report.html()),
+        ("report.json", report.json()),
+        ("timeline.svg", report.svg()),
+    ] {
+        crate::image::write(&dir.join(name), text.as_bytes())?;
     }
     Ok(())
+}
+
+/// The list of a run, with what there is so far.
+pub(crate) fn index(reports: &Path, rows: &[Row]) -> Result<()> {
+    let entries: Vec<Entry> = rows.iter().map(Row::entry).collect();
+    crate::image::write(&reports.join("index.html"), duet_report::index(&entries).as_bytes())
 }
 
 /// Every log of a lab that is about to go, as far as it can still be had.
@@ -129,11 +201,13 @@ pub(crate) fn keep_logs(dir: &Path, cluster: &Cluster) {
 }
 
 /// The story of one scenario as text.
-fn story(row: &Row, cluster: &Cluster) -> String {
-    let events = cluster.journal.events();
-    let mut text = format!("{}\nran: {}\n\n", row.line(), row.programs);
-    let timeline = Timeline::new(&events, row.zero());
-    let _ = writeln!(text, "{}\n", timeline.failover());
+fn told_as_text(row: &Row, zero: Duration, executed: &Executed, events: &[Event]) -> String {
+    let mut text = format!("{}\nran: {}\n", row.line(), row.programs);
+    if !executed.places.is_empty() {
+        let _ = write!(text, "executed, as the kernels saw it:\n{}", executed.text());
+    }
+    let timeline = Timeline::new(events, zero);
+    let _ = writeln!(text, "\n{}\n", timeline.failover());
     text += &timeline.between(-5.0, f64::MAX).render(Detail::Steps);
     if let Some(verdict) = &row.verdict {
         let _ = write!(text, "\n{verdict}\n");

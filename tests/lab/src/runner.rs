@@ -2,12 +2,13 @@
 //! and takes everything down whatever happened.
 
 use crate::cluster::Cluster;
+use crate::executed::Since;
 use crate::failure::{Failure, Result};
 use crate::host_side::Life;
 use crate::node_files::Init;
 use crate::place::Place;
 use crate::programs::Programs;
-use crate::report::{self, Row};
+use crate::report::{self, Course, Row};
 use crate::scenario::{self, Scenario, Story};
 use crate::topology::{Lab, Settings};
 use std::sync::{Arc, mpsc};
@@ -39,6 +40,7 @@ pub(crate) fn run(
         }
         let name = scenario::full_name(scenario);
         tell(&format!("--- {name}: {}", scenario.about));
+        let (mut started, mut since) = (Duration::ZERO, Since::default());
         let outcome = match &current {
             Some((_, cluster)) => Ok(Arc::clone(cluster)),
             None => {
@@ -55,6 +57,7 @@ pub(crate) fn run(
         }
         .and_then(|cluster| {
             current = Some((group, Arc::clone(&cluster)));
+            (started, since) = (cluster.journal.now(), cluster.executions.now());
             let story = bounded(&cluster, scenario)?;
             if !scenario.spoils {
                 scenario::intact(&cluster)?;
@@ -62,10 +65,13 @@ pub(crate) fn run(
             Ok(story)
         });
         let cluster = current.as_ref().map(|(_, cluster)| cluster.as_ref());
-        let row =
+        let mut row =
             Row::new(&name, &programs, began.elapsed(), outcome, cluster.map(Cluster::verdict));
         if let Some(cluster) = cluster {
-            report::keep(&place.file("reports"), &row, cluster, row.failed())?;
+            let executed = cluster.executed(&since);
+            let course = Course { about: scenario.about, began: started, executed };
+            let with_logs = row.failed();
+            report::keep(&place.file("reports"), &mut row, course, cluster, with_logs)?;
         }
         tell(&row.line());
         if row.failed() || scenario.spoils {

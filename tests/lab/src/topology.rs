@@ -1,6 +1,7 @@
 //! Bringing a lab up and down: two kinds of nodes on the same two networks, `br77` and `br78`,
 //! which have no way out of the lab.
 
+use crate::executed;
 use crate::failure::{Failure, Result};
 use crate::host_side::{HostSide, Life};
 use crate::image::{self, Image};
@@ -212,6 +213,8 @@ impl Lab {
              <serial type='unix'><source mode='bind' path='{lines}/{name}.serial'/><target port='1'/></serial>\n\
              <channel type='unix'><source mode='bind' path='{lines}/{name}.channel'/>\
              <target type='virtio' name='{LINE}'/></channel>\n\
+             <channel type='file'><source path='{executed}' append='on'/>\
+             <target type='virtio' name='{port}'/></channel>\n\
              <memballoon model='none'/></devices>\n</domain>\n",
             name = node.name,
             uuid = uuid(&node.name),
@@ -226,6 +229,9 @@ impl Lab {
             eth1 = interface(Cable::Replication, 78),
             agent = agent_socket(&self.place.run, &node.name).display(),
             lines = lines(&self.place.run).display(),
+            // What was written before a reboot stays.
+            executed = executed::port_file(&self.host, &node.name).display(),
+            port = executed::PORT,
         ))
     }
 

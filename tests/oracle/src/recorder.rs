@@ -75,6 +75,12 @@ impl Journal {
         at
     }
 
+    /// Writes down what the harness did to a node, in that node's name.
+    pub fn deed(&self, node: &str, text: &str) {
+        let kind = Kind::Mark(text.to_owned());
+        self.push([Event { at: self.now(), source: node.to_owned(), kind }]);
+    }
+
     /// Everything so far, in order of time.
     #[must_use]
     pub fn events(&self) -> Vec<Event> {

@@ -192,7 +192,7 @@ pub(crate) fn power_cut(cluster: &Cluster) -> Result<Story> {
         .figure("downtime", downtime(cluster, zero)?))
 }
 
-fn node_back(cluster: &Cluster) -> Result<Story> {
+pub(crate) fn node_back(cluster: &Cluster) -> Result<Story> {
     let active = cluster.writing_since(cluster.journal.now(), SHORT)?;
     let back = cluster.other(&active)?;
     if back.power()? != "shut off" {
