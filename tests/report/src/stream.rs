@@ -62,6 +62,10 @@ fn labels(pen: &mut Pen, axis: &Axis, gaps: &[&Gap], y: f64) {
     for gap in gaps {
         let (x0, x1) = (axis.x(gap.from), axis.x(gap.until));
         let short = format!("{:.1} s", gap.until - gap.from);
+        // Too short to be worth a number, where there is no room for the words.
+        if gap.until - gap.from < 1.0 && width(&gap.label) > x1 - x0 {
+            continue;
+        }
         let shortest = format!("{:.0}", gap.until - gap.from);
         let shown = gap.until.min(axis.strip.until) - gap.from.max(axis.strip.from);
         if shown < (gap.until - gap.from) * 0.4 {
