@@ -31,6 +31,14 @@ fn the_handshake_offers_rings() {
 }
 
 #[test]
+fn the_handshake_offers_datagrams_where_it_was_configured() {
+    let offer = Offer::parse(&recorded("2.1.5", "handshake-socket.bin")).unwrap();
+    assert_eq!(offer.transport, Transport::Socket);
+    assert!(offer.request.ends_with("/qb-control-cib_rw"), "{offer:?}");
+    assert!(offer.response.ends_with("/qb-cib_rw") && offer.event.is_empty(), "{offer:?}");
+}
+
+#[test]
 fn a_cib_comes_whole_and_compressed() {
     for version in VERSIONS {
         for (name, is_large) in [("query.bin", false), ("query-compressed.bin", true)] {
