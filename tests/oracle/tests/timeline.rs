@@ -9,6 +9,7 @@ use duet_oracle::timeline::Detail;
 use duet_oracle::{Event, Timeline};
 
 const TAKEOVER: &str = include_str!("../../recorded/oracle/pacemaker-2.1.5-takeover.jsonl");
+const TAKEOVER_3: &str = include_str!("../../recorded/oracle/pacemaker-3.0.0-takeover.jsonl");
 const CUTS: &str = include_str!("../../recorded/oracle/drbd-9.3.3-cuts.jsonl");
 const GUEST: &str = include_str!("../../recorded/oracle/two-nodes.jsonl");
 
@@ -39,6 +40,28 @@ fn a_takeover_reads_as_a_story() {
     assert_eq!(
         story.failover().to_string(),
         "cut -> detected 10.7 s -> fenced 13.2 s -> promoted 31.7 s"
+    );
+}
+
+/// Pacemaker 3.0 says some of it in other words.
+#[test]
+fn a_takeover_with_pacemaker_3_reads_as_the_same_story() {
+    let story = Timeline::since_mark(&events(TAKEOVER_3), "power cut").unwrap();
+    let told = told(&story);
+    for step in [
+        "+10.687 node1 node node2 is now lost",
+        "+15.223 node1 fencing of node2 requested",
+        "+17.219 node1 node2 has been fenced",
+        "+26.979 node1 r0: fence-peer called",
+        "+38.956 node1 r0: fence-peer answered 7",
+        "+40.433 node1 promote of p_drbd on node1: OK",
+        "+64.114 node1 start of vm1 on node1: OK",
+    ] {
+        assert!(told.contains(&step.to_owned()), "{step} is not among {told:#?}");
+    }
+    assert_eq!(
+        story.failover().to_string(),
+        "cut -> detected 4.5 s -> fenced 17.2 s -> promoted 39.0 s -> guest writing 72.4 s"
     );
 }
 
