@@ -1,7 +1,9 @@
 //! Scenarios that need DRBD's kernel module: two QEMU machines, the guest on the replicated disk.
 
 mod drbd;
+mod dual;
 mod fence;
+mod rolling;
 mod shutdown;
 
 use super::checks::{forget_failures, restarted};
@@ -66,6 +68,27 @@ pub(super) fn table() -> Vec<Scenario> {
     ];
     table.extend(fence::table(scenario));
     table.extend(drbd::table(scenario));
+    table.push(Scenario {
+        ours: Some(("VirtualDomain", "the stock one restarts the guest when a parameter changes")),
+        bound: MINUTES(15),
+        ..scenario(
+            "live-migration-dual-primary",
+            "two Primaries: the guest migrates there and back; then the link is cut, and one of them goes on",
+            false,
+            dual::live_migration,
+        )
+    });
+    // A cluster of its own, since it begins with other programs.
+    table.push(Scenario {
+        stock: Some((crate::programs::EVERY, "it begins with them")),
+        bound: MINUTES(15),
+        ..scenario(
+            "rolling-replacement",
+            "the stock programs are replaced by ours under a writing guest, by the commands of docs/migrate.md, and back",
+            false,
+            rolling::replacement,
+        )
+    });
     // Nodes of another make are another cluster, hence the last.
     table.push(Scenario {
         init: Some(Init::Systemd),
