@@ -132,4 +132,4 @@ install: $(BUILT)
 	install -m 644 docs/man/*.8 $(MAN_DIR)/man8/
 	install -m 644 packaging/systemd/*.service $(UNIT_DIR)/
 	install -m 644 packaging/systemd/fence_virtd.sysusers $(USERS_DIR)/fence_virtd.conf
-	install -m 644 README.md CHANGELOG.md docs/compatibility.md LICENSE $(DOC_DIR)/
+	install -m 644 README.md CHANGELOG.md docs/compatibility.md docs/migrate.md LICENSE $(DOC_DIR)/

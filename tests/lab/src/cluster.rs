@@ -31,7 +31,7 @@ pub(crate) struct Cluster {
 }
 
 /// How long the whole way from a cold node to a writing guest may take in the slowest lab.
-pub(crate) const START_BOUND: Duration = Duration::from_secs(240);
+pub(crate) const START_BOUND: Duration = Duration::from_secs(360);
 
 impl Cluster {
     /// Starts to listen. Nothing of the cluster runs yet.

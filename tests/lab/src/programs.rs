@@ -103,6 +103,9 @@ const SLOTS: [Slot; 6] = [
     },
 ];
 
+/// What a scenario calls all of them.
+pub(crate) const EVERY: &str = "every program";
+
 /// A program of ours that goes into the nodes.
 #[derive(Debug, Clone)]
 pub(crate) struct Built {
@@ -158,10 +161,10 @@ impl Programs {
         self.built.iter().map(|built| built.built.as_path())
     }
 
-    /// The same programs with one slot filled by the stock program.
+    /// The same programs with one slot filled by the stock program, or with [`EVERY`] of them.
     pub(crate) fn with_stock(&self, name: &str) -> Self {
         let mut other = self.clone();
-        if let Some(slot) = SLOTS.iter().find(|slot| slot.name == name) {
+        for slot in SLOTS.iter().filter(|slot| slot.name == name || name == EVERY) {
             other.ours.insert(slot.name, false);
         }
         other
@@ -188,7 +191,12 @@ impl Programs {
         self.built.iter().filter(|built| built.replaces.is_none_or(|slot| self.is_ours(slot)))
     }
 
-    /// The file of one of ours.
+    /// One of ours, installed or not.
+    pub(crate) fn built(&self, name: &str) -> Option<&Built> {
+        self.built.iter().find(|built| built.built.ends_with(name))
+    }
+
+    /// The file of one of ours, where it is installed.
     pub(crate) fn file(&self, name: &str) -> Option<&Built> {
         self.ours().find(|built| built.built.ends_with(name))
     }
@@ -338,6 +346,13 @@ mod tests {
         assert_eq!(installed("stock"), ["/usr/lib/drbd/crm-fence-peer"]);
         let mixed = ["/usr/lib/drbd/crm-fence-peer", "/usr/sbin/fence_virtd"];
         assert_eq!(installed("fence_xvm=stock"), mixed);
+    }
+
+    #[test]
+    fn every_program_can_be_the_stock_one() {
+        let programs = Programs { ours: choice("").unwrap(), built: Vec::new() };
+        assert!(SLOTS.iter().all(|slot| !programs.with_stock(EVERY).is_ours(slot.name)));
+        assert!(programs.with_stock("drbd").is_ours("VirtualDomain"));
     }
 
     #[test]

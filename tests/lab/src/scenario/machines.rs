@@ -5,10 +5,12 @@ mod daemon;
 mod daemons;
 mod disturb;
 mod drbd;
+mod dual;
 mod fence;
 mod freeze;
 mod guides;
 mod loss;
+mod rolling;
 mod shutdown;
 mod space;
 
@@ -155,6 +157,27 @@ pub(super) fn table() -> Vec<Scenario> {
     });
     table.extend(drbd::table(scenario));
     table.extend(daemon::table(scenario));
+    table.push(Scenario {
+        ours: Some(("VirtualDomain", "the stock one restarts the guest when a parameter changes")),
+        bound: MINUTES(15),
+        ..scenario(
+            "live-migration-dual-primary",
+            "two Primaries: the guest migrates there and back; then the link is cut, and one of them goes on",
+            false,
+            dual::live_migration,
+        )
+    });
+    // A cluster of its own, since it begins with other programs.
+    table.push(Scenario {
+        stock: Some((crate::programs::EVERY, "it begins with them")),
+        bound: MINUTES(15),
+        ..scenario(
+            "rolling-replacement",
+            "the stock programs are replaced by ours under a writing guest, by the commands of docs/migrate.md, and back",
+            false,
+            rolling::replacement,
+        )
+    });
     // Nodes of another make are another cluster, hence the last.
     // Nodes of another make, and those of which nothing was made, are other clusters, hence the last.
     table.push(Scenario {

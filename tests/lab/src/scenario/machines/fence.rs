@@ -5,7 +5,7 @@ mod breaks;
 mod cost;
 mod deaths;
 mod gate;
-mod ledger;
+pub(super) mod ledger;
 mod links;
 mod races;
 

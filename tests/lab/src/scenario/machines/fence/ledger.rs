@@ -12,11 +12,11 @@ const RESOURCE: &str = "r0";
 
 /// Two nodes that could write at the same time.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Both {
+pub(in crate::scenario::machines) struct Both {
     /// Since when, on the recorder's clock.
-    pub(super) at: Duration,
+    pub(in crate::scenario::machines) at: Duration,
     /// Who.
-    pub(super) nodes: Vec<String>,
+    pub(in crate::scenario::machines) nodes: Vec<String>,
 }
 
 /// What one node's kernel has said.
@@ -28,7 +28,24 @@ struct Side {
 
 /// The first moment at which two nodes could write, if there was one.
 pub(super) fn both_writable(events: &[Event]) -> Option<Both> {
-    let mut sides: BTreeMap<String, Side> = BTreeMap::new();
+    walk(BTreeMap::new(), events.iter())
+}
+
+/// The same from a cut on, at which all of these were Primary: while a node has not noticed it, its writes wait for an answer that
+/// does not come, as they do once it has.
+pub(in crate::scenario::machines) fn both_writable_since(
+    events: &[Event],
+    cut: Duration,
+    primaries: &[&str],
+) -> Option<Both> {
+    let side = |name: &&str| ((*name).to_owned(), Side { is_primary: true, is_frozen: true });
+    walk(primaries.iter().map(side).collect(), events.iter().filter(|event| event.at >= cut))
+}
+
+fn walk<'a>(
+    mut sides: BTreeMap<String, Side>,
+    events: impl Iterator<Item = &'a Event>,
+) -> Option<Both> {
     for event in events {
         match &event.kind {
             Kind::Log(record) => {
@@ -103,6 +120,19 @@ mod tests {
         let events = [promoted(1, "node1"), promoted(9, "node2")];
         let nodes = vec!["node1".to_owned(), "node2".to_owned()];
         assert_eq!(both_writable(&events), Some(Both { at: Duration::from_secs(9), nodes }));
+    }
+
+    #[test]
+    fn of_two_primaries_that_are_cut_one_may_go_on() {
+        let before = [promoted(1, "node1"), promoted(1, "node2")];
+        let noticed = [susp(6, "node1", "0 -> 1"), susp(7, "node2", "0 -> 1")];
+        let both = |more: &[Event]| {
+            let events: Vec<Event> = before.iter().chain(&noticed).chain(more).cloned().collect();
+            both_writable_since(&events, Duration::from_secs(5), &["node1", "node2"])
+        };
+        let (one, other) = (susp(8, "node2", "1 -> 0"), susp(9, "node1", "1 -> 0"));
+        assert_eq!(both(std::slice::from_ref(&one)), None);
+        assert_eq!(both(&[one, other]).map(|both| both.at), Some(Duration::from_secs(9)));
     }
 
     #[test]
