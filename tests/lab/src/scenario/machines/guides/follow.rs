@@ -65,8 +65,9 @@ pub(super) fn pcs(cluster: &Cluster) -> Result<Story> {
 }
 
 fn follow(cluster: &Cluster, shell: Shell) -> Result<Story> {
+    let text = guide::text().map_err(Failure::io("read docs/guide.md"))?;
     prerequisites(cluster)?;
-    let steps = guide::steps(guide::TEXT, shell)
+    let steps = guide::steps(&text, shell)
         .map_err(|why| Failure::broken(format!("docs/guide.md, {why}")))?;
     let began = cluster.journal.now();
     let mut reader = Reader { cluster, cut: None, wrong: Vec::new() };
