@@ -10,7 +10,7 @@ use std::fmt::{self, Write};
 use std::time::Duration;
 
 /// Where the document type is installed: `ocf-metadata/schema/ocf-1.1.dtd`.
-pub const DOCUMENT_TYPE: &str = "/usr/share/duet/ocf-1.1.dtd";
+const DOCUMENT_TYPE: &str = "/usr/share/duet/ocf-1.1.dtd";
 
 /// What `meta-data` prints.
 #[must_use]

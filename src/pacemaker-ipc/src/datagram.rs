@@ -16,7 +16,12 @@ use nix::{
     sys::socket::{AddressFamily, MsgFlags, SockFlag, SockType, bind, connect, recv, send, socket},
 };
 
-use crate::{Error, Mapping, handshake::Offer, ring::RingError, socket::abstract_address};
+use crate::{
+    Error, Mapping,
+    handshake::{Offer, signed},
+    ring::RingError,
+    socket::abstract_address,
+};
 
 /// The file with both sides' counts.
 const CONTROL: usize = 24;
@@ -54,7 +59,7 @@ impl Datagrams {
     /// [`RingError::Full`] if not; any other one of the system's.
     pub(crate) fn put(&self, bytes: &[u8]) -> Result<Result<(), RingError>, io::Error> {
         let count = self.control.words();
-        if count[REQUESTS_HELD].load(Ordering::Acquire).cast_signed() > 0 {
+        if signed(count[REQUESTS_HELD].load(Ordering::Acquire)) > 0 {
             return Ok(Err(RingError::Full { bytes: bytes.len() }));
         }
         let flags = MsgFlags::MSG_NOSIGNAL | MsgFlags::MSG_DONTWAIT;

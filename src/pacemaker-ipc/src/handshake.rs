@@ -69,6 +69,11 @@ pub(crate) fn word(bytes: &[u8], at: usize) -> Option<u32> {
     Some(u32::from_ne_bytes(four.try_into().ok()?))
 }
 
+/// The same bits with a sign.
+pub(crate) fn signed(word: u32) -> i32 {
+    i32::from_ne_bytes(word.to_ne_bytes())
+}
+
 impl Offer {
     /// From the daemon's answer.
     ///
@@ -80,11 +85,11 @@ impl Offer {
         if bytes.len() != RESPONSE || at(8) as usize != RESPONSE {
             return unknown("the answer to the handshake has another length");
         }
-        if at(0).cast_signed() != AUTHENTICATE {
+        if signed(at(0)) != AUTHENTICATE {
             return unknown("the answer to the handshake is another message");
         }
         if at(16) != 0 {
-            return Err(HandshakeError::Refused(at(16).cast_signed()));
+            return Err(HandshakeError::Refused(signed(at(16))));
         }
         let transport = match at(24) {
             0 => Transport::Socket,

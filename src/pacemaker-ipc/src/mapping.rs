@@ -85,7 +85,7 @@ impl Mapping {
     /// Whether the daemon wants no requests now.
     pub(crate) fn is_held(&self) -> bool {
         let flow = self.words()[FLOW / 4].load(std::sync::atomic::Ordering::Acquire);
-        flow.cast_signed() > 0
+        crate::handshake::signed(flow) > 0
     }
 
     /// A header's semaphore. Headers are opened with [`HEADER`] as their least length.

@@ -154,7 +154,7 @@ mod tests {
     fn abstract_names_are_filled_up_as_libqb_does() {
         let address = abstract_address("cib_rw").unwrap();
         let name = address.as_abstract().unwrap();
-        assert_eq!((name.len(), name.trim_ascii_end()), (107, &name[..]));
+        assert_eq!((name.len(), name.trim_ascii_end()), (107, name));
         assert!(name.starts_with(b"cib_rw\0"));
         assert!(abstract_address(&"x".repeat(107)).is_err());
     }
