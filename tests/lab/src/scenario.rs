@@ -161,3 +161,66 @@ pub(crate) fn forget_fencing(cluster: &Cluster) -> Result<()> {
         format!("nobody forgets what was fenced before:\n{said}")
     })
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::disallowed_methods, reason = "tests")]
+
+    use super::*;
+    use std::collections::BTreeMap;
+    use std::path::Path;
+
+    /// The scenarios that a page has a row for, with the number of rows and those among its cells that say nothing.
+    fn rows(page: &str) -> BTreeMap<String, (usize, usize)> {
+        let mut rows = BTreeMap::new();
+        for line in page.lines() {
+            let Some(cells) = line.strip_prefix("| `").and_then(|line| line.strip_suffix('|'))
+            else {
+                continue;
+            };
+            let mut cells = cells.split('|').map(|cell| cell.trim_matches([' ', '`']));
+            let name = cells.next().unwrap_or_default().to_owned();
+            let row = rows.entry(name).or_insert((0, 0));
+            row.0 += 1;
+            row.1 += cells.filter(|cell| cell.is_empty()).count();
+        }
+        rows
+    }
+
+    fn page(name: &str) -> String {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs").join(name);
+        std::fs::read_to_string(path).expect("the page is there")
+    }
+
+    fn listed() -> BTreeMap<String, (usize, usize)> {
+        let named = all().into_iter().filter(|scenario| !scenario.name.starts_with('_'));
+        named.map(|scenario| (full_name(&scenario), (1, 0))).collect()
+    }
+
+    #[test]
+    fn every_scenario_is_a_failure_mode_with_one_row_and_none_else_is() {
+        assert_eq!(rows(&page("failure-modes.md")), listed());
+    }
+
+    #[test]
+    fn every_scenario_is_described_to_who_tests() {
+        let mut described = rows(&page("testing.md"));
+        // There are other tables on the page, and what is run like a scenario without being one.
+        described.retain(|name, _| {
+            [Topology::Containers, Topology::Machines].iter().any(|topology| {
+                name.split_once('/')
+                    .is_some_and(|(of, rest)| of == topology.name() && !rest.is_empty())
+            })
+        });
+        assert_eq!(described, listed());
+    }
+
+    #[test]
+    fn a_row_that_is_missing_twice_there_or_empty_is_seen() {
+        let page = "| `a/b` | x | y |\n| `a/c` | | y |\n| `a/b` | x | y |\n| other | x | y |\n";
+        let seen = rows(page);
+        assert_eq!(seen["a/b"], (2, 0));
+        assert_eq!(seen["a/c"], (1, 1));
+        assert_eq!(seen.len(), 2);
+    }
+}

@@ -13,6 +13,8 @@ use std::time::Duration;
 
 /// Two monitors, 10 s apart, and the recovery that a wrong answer would begin.
 const TWO_MONITORS: Duration = Duration::from_secs(22);
+/// What a node that left has coming is decided by then, and begun.
+const A_DECISION: Duration = Duration::from_secs(12);
 
 /// The cluster asks anew where the guest is while libvirtd is gone, and once more when it is back.
 pub(super) fn libvirtd(cluster: &Cluster) -> Result<Story> {
@@ -73,34 +75,44 @@ pub(super) fn pacemaker(cluster: &Cluster) -> Result<Story> {
         .figure("downtime", downtime(cluster, zero)?))
 }
 
-/// One part after the other; pacemakerd starts it again, and what it then finds running it takes for what it is.
+/// Parts that pacemakerd starts again without anybody else taking note, one after the other. Then the one that keeps the
+/// CIB: the controller cannot go on without it and leaves, and a node that leaves while resources run in it is fenced.
 pub(super) fn parts(cluster: &Cluster) -> Result<Story> {
     let active = cluster.steady()?;
     let node = cluster.lab.node(&active)?;
     let calm = Calm::before(cluster)?;
-    let mut story = Story::default();
-    for (name, figure) in [
-        ("execd", "execd: whole again"),
-        ("based", "based: whole again"),
-        ("controld", "controld: whole again"),
-    ] {
-        let killed = Disturbance::DaemonKilled(name).inflict(cluster, node)?;
-        if story.figures.is_empty() {
-            story.zero = killed;
-        }
-        let what = format!("another pacemaker-{name} in {active}");
-        eventually(SHORT, &what, || {
-            let script = format!("pidof pacemaker-{name}");
-            node.sh(&script, "looking for a daemon").map_err(|error| error.to_string())
-        })?;
+    let zero = cluster.journal.now();
+    for name in ["execd", "controld"] {
+        Disturbance::DaemonKilled(name).inflict(cluster, node)?;
+        there_again(node, name)?;
         let still = disturb::steady(cluster)?;
-        claim(still == active && boots_since(cluster, story.zero) == 0, || {
+        claim(still == active && boots_since(cluster, zero) == 0, || {
             format!("without pacemaker-{name} the guest was started again, on {still}")
         })?;
-        story = story.figure(figure, cluster.journal.now() - killed);
     }
     calm.kept(cluster)?;
-    Ok(story)
+    let killed = Disturbance::DaemonKilled("based").inflict(cluster, node)?;
+    there_again(node, "based")?;
+    pause(A_DECISION);
+    Disturbance::DaemonKilled("based").heal(cluster, node)?;
+    let now = disturb::steady(cluster)?;
+    let boots = boots_since(cluster, zero);
+    claim(boots == usize::from(now != active), || {
+        format!("without pacemaker-based the guest is on {now} after {boots} boots")
+    })?;
+    Ok(Story::at(zero)
+        .figure("execd, controld", killed - zero)
+        .figure("based: whole again", cluster.journal.now() - killed))
+}
+
+/// Waits until a part of Pacemaker's runs again, whether the node was rebooted for that or not.
+fn there_again(node: &Node, name: &str) -> Result<()> {
+    let what = format!("another pacemaker-{name} in {}", node.name);
+    eventually(MINUTES(2), &what, || {
+        let script = format!("pidof pacemaker-{name}");
+        node.sh(&script, "looking for a daemon").map_err(|error| error.to_string())
+    })?;
+    Ok(())
 }
 
 #[allow(clippy::disallowed_methods, reason = "a scenario gives the cluster time")]

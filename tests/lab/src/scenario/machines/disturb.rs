@@ -50,7 +50,8 @@ const FILL: &str = "cd /var; piece=$(($(stat -f -c '%f*%S' .))); i=0; \
     [ $i -lt 60 ] || break; done; \
     dd if=/dev/zero of=lab-full.0 bs=4096 status=none 2>/dev/null; sync -f .; \
     ! dd if=/dev/zero of=lab-full.last bs=4096 count=1 conv=fsync status=none 2>/dev/null";
-const FREE: &str = "rm -f /var/lab-full.*";
+/// Pacemaker gives up writing its CIB when it has failed once, until it is restarted or sent this signal.
+const FREE: &str = "rm -f /var/lab-full.*; p=$(pidof pacemaker-based) || exit 0; kill -PIPE $p";
 
 /// corosync's packets: knet takes the port after it for each further ring.
 const DEAF: &str = "nft -f - <<'END'\ntable inet lab {\n chain from { type filter hook input priority 0; udp dport 5404-5412 drop; }\n \

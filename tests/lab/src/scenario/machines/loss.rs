@@ -12,6 +12,9 @@ use crate::scenario::checks::{fenced, settled};
 use crate::scenario::{Story, boots_since, claim, downtime};
 use std::time::Duration;
 
+/// What nobody may do is looked out for as long.
+const A_WHILE: Duration = Duration::from_secs(10);
+
 /// Each node has the other one shot while DRBD is connected; the one with the guest shoots first.
 pub(super) fn cluster_cut(cluster: &Cluster) -> Result<Story> {
     let active = cluster.steady()?;
@@ -25,7 +28,8 @@ pub(super) fn cluster_cut(cluster: &Cluster) -> Result<Story> {
     settled(other)?;
     let zero = Disturbance::ClusterCut.inflict(cluster, other)?;
     fenced(cluster, &active, &other.name)?;
-    cluster.writing_on(&active, cluster.journal.now(), MINUTES(1))?;
+    // DRBD notices the shot, and its handler asks who is left; failing that, the other one's return ends the freeze.
+    let first = cluster.writing_on(&active, cluster.journal.now(), MINUTES(3))?;
     Disturbance::ClusterCut.heal(cluster, other)?;
     let still = disturb::steady(cluster)?;
     let instance = node.instance()?;
@@ -41,7 +45,9 @@ pub(super) fn cluster_cut(cluster: &Cluster) -> Result<Story> {
         "sparing nobody",
     )?;
     settled(node)?;
-    Ok(Story::at(zero).figure("whole again", cluster.journal.now() - zero))
+    Ok(Story::at(zero)
+        .figure("writing after the shot", first - zero)
+        .figure("whole again", cluster.journal.now() - zero))
 }
 
 /// Both lose power at once. The one that was active comes back alone, and waits; its administrator, sure that the other is
@@ -58,7 +64,7 @@ pub(super) fn alone(cluster: &Cluster) -> Result<Story> {
     }
     let booted = Disturbance::PowerCut.heal(cluster, node)?;
     waits_for_the_other(node)?;
-    settled(node)?;
+    pause(A_WHILE);
     let seen = device(node)?;
     claim(!seen.contains("ro:Primary"), || format!("{active} alone became {seen}"))?;
     claim(boots_since(cluster, zero) == 0, || "the guest was started without quorum".to_owned())?;
@@ -85,7 +91,8 @@ pub(super) fn no_disk_left(cluster: &Cluster) -> Result<Story> {
     cluster.disk_reaches(node, "ds:UpToDate/Outdated", MINUTES(1))?;
     cluster.writing_on(&active, cluster.journal.now(), SHORT)?;
     let zero = Disturbance::DiskFails.inflict(cluster, node)?;
-    pause(Duration::from_secs(40));
+    // Monitors, and what follows from them.
+    pause(4 * A_WHILE);
     claim(boots_since(cluster, pulled) == 0, || "the guest was started on old data".to_owned())?;
     cluster.journal.mark(&device(node)?);
     let healed = Disturbance::DiskFails.heal(cluster, node)?;

@@ -36,8 +36,9 @@ pub(super) fn active_full(cluster: &Cluster) -> Result<Story> {
     runs_on(cluster, other, &active, zero)?;
     let moved = Disturbance::Leave.inflict(cluster, node)?;
     let first = cluster.writing_on(&other.name, moved, MINUTES(3))?;
-    Disturbance::Leave.heal(cluster, node)?;
     Disturbance::DiskFull.heal(cluster, node)?;
+    Disturbance::Leave.heal(cluster, node)?;
+    kept_on_disk(node)?;
     let still = disturb::steady(cluster)?;
     claim(still == other.name && boots_since(cluster, zero) == 1, || {
         format!("the guest is on {still} after {} boots", boots_since(cluster, zero))
@@ -86,6 +87,16 @@ fn runs_on(cluster: &Cluster, asked: &Node, active: &str, zero: Duration) -> Res
     claim(seen.contains("cs:Connected"), || format!("DRBD in {}: {seen}", asked.name))?;
     let failed = failures(asked)?;
     claim(failed.is_empty(), || format!("an operation failed:\n{failed}"))
+}
+
+/// Waits until the CIB in a node's file is the one that Pacemaker has.
+fn kept_on_disk(node: &Node) -> Result<()> {
+    let script = "e() { grep -o ' epoch=\"[0-9]*\"' | head -n 1; }; \
+        [ \"$(cibadmin -Q -l | e)\" = \"$(e </var/lib/pacemaker/cib/cib.xml)\" ]";
+    eventually(MINUTES(1), &format!("the CIB to be on the disk of {}", node.name), || {
+        node.sh(script, "comparing the CIB with its file").map_err(|error| error.to_string())
+    })?;
+    Ok(())
 }
 
 /// The next answer of fence-peer that a node's kernel has got.
