@@ -89,7 +89,7 @@ fn all(text: &str) -> Result<Vec<Step>, String> {
             ["sh", place] => steps.push(step(place, None, What::Type(script))),
             ["sh", place, "until"] => steps.push(step(place, None, What::Until(script))),
             ["sh", place, "crmsh"] => {
-                steps.push(step(place, Some(Shell::Crmsh), What::Type(script)))
+                steps.push(step(place, Some(Shell::Crmsh), What::Type(script)));
             }
             ["sh", place, "pcs"] => steps.push(step(place, Some(Shell::Pcs), What::Type(script))),
             ["conf", place, path] => {

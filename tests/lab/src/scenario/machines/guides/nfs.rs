@@ -227,7 +227,7 @@ impl State {
                 }
                 // The same line again, by another connection.
                 Err(error) => {
-                    self.seen.lock().expect("nobody panics with it").2 = error.to_string()
+                    self.seen.lock().expect("nobody panics with it").2 = error.to_string();
                 }
             }
             std::thread::sleep(PAUSE);
