@@ -36,7 +36,11 @@ const OURS: Providers = Providers { guest: "rust", drbd: "rust" };
 pub(super) fn replacement(cluster: &Cluster) -> Result<Story> {
     let blocks = page::blocks().map_err(Failure::broken)?;
     let active = cluster.steady()?;
-    forget_fencing(cluster.lab.node(&active)?)?;
+    let node = cluster.lab.node(&active)?;
+    settled(node)?;
+    let found = failures(node)?;
+    claim(found.is_empty(), || format!("the cluster does not begin whole: {found}"))?;
+    forget_fencing(node)?;
     agents_are(cluster, STOCK)?;
     let zero = cluster.journal.mark("the stock programs are replaced by ours");
     let there = walk(cluster, &blocks, Way::There, Tool::Crm)?;
