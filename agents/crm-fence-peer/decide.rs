@@ -108,6 +108,10 @@ pub struct Progress {
     pub placed: Option<Placed>,
     /// A rule was removed.
     pub has_removed: bool,
+    /// The version from which a rule was last asked to be removed, whatever came of it: as long as the CIB has that version, it can
+    /// still be removed.
+    #[serde(default)]
+    pub removing: Option<Version>,
     /// The version of which the CIB was given a newer one, so that no change to it can arrive.
     #[serde(default)]
     pub bumped: Option<Version>,

@@ -145,6 +145,9 @@ impl Turns<'_> {
             self.fail(place, why);
             return;
         }
+        if let Step::Remove { version } = step {
+            self.progress.removing = Some(*version);
+        }
         let applied = apply::apply(step, place, &observer.pacemaker, end);
         // Only a CIB that is known to have moved on takes no change to this version any more, neither this one nor that of a call
         // before, which may be noted here.

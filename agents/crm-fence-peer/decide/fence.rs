@@ -207,12 +207,18 @@ impl Look<'_> {
     fn holds(&self, placed: &Placed) -> bool {
         let operator = Reason::Unconfirmed { accepted: Accepted::Operator };
         self.serves
+            && !self.is_being_removed()
             && match placed.then {
                 Code::Done | Code::NotFenced => false,
                 Code::PeerBanned => true,
                 Code::PeerUnreachable => self.worth.is_up_to_date() || placed.because == operator,
                 Code::PeerDown => self.worth.is_up_to_date(),
             }
+    }
+
+    /// Whether the rule can still go because this call has asked for that, when the peer was back for a while.
+    fn is_being_removed(&self) -> bool {
+        self.progress.removing == Some(self.members.version)
     }
 
     /// Whether the rule bans everybody, and did when this call began.
@@ -338,7 +344,8 @@ impl Look<'_> {
             Late::Anything => true,
         };
         let is_newer = self.progress.bumped.is_some_and(|version| version < now);
-        match is_moving && !is_newer && self.progress.placed.is_none() {
+        let is_found = self.progress.placed.is_none() && !is_newer;
+        match self.is_being_removed() || (is_moving && is_found) {
             true => self.change(Step::Bump { version: now }),
             false => self.end(code, reason),
         }

@@ -161,3 +161,26 @@ fn a_secondary_frees_nobody_while_another_one_is_allowed() {
     let writer = Case { is: Is::Primary, ..case }.unfence();
     assert!(matches!(writer, Next::Do(Step::Remove { .. })), "{writer:?}");
 }
+
+/// The peer was back, the call had its rule removed and got no answer, and the peer is lost again.
+#[test]
+fn a_rule_that_this_call_may_still_remove_is_not_answered_for() {
+    for (fate, code) in [(Fate::Answers, Code::PeerBanned), (Fate::Down, Code::PeerDown)] {
+        let case = Case { did: Did::Placed(code), ban: Ban::Me, fate, ..LOST };
+        let look = |removing: Version, bumped: Option<Version>| {
+            let removing = Some(removing);
+            let progress = Progress { has_removed: true, removing, bumped, ..case.progress() };
+            fence(&case.asked(Mode::Fence), &case.seen(), &progress)
+        };
+        let older = Version { epoch: VERSION.epoch - 1, ..VERSION };
+        // A newer version was given to the CIB before, which says nothing of this one.
+        for bumped in [None, Some(older)] {
+            assert_eq!(
+                look(VERSION, bumped),
+                Next::Do(Step::Bump { version: VERSION }),
+                "{fate:?}"
+            );
+        }
+        assert_eq!(done(look(older, Some(older))).code, code, "{fate:?}");
+    }
+}
