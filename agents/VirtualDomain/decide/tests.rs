@@ -1,6 +1,7 @@
 //! The rules over the full product of what can be seen, and the situations that upstream got wrong, one by one.
 //! Nothing here asks a libvirt: the world is data.
 
+mod arrival;
 mod migrate;
 mod monitor;
 mod snapshot;
