@@ -45,6 +45,9 @@ pub struct Explanation {
     pub row: Option<Row>,
     /// What would change the answer.
     pub hinges: Vec<Hinge>,
+    /// What is wrong around it, which no answer can cure.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
 }
 
 /// The row of the table that matched.
@@ -96,7 +99,22 @@ pub fn explain(asked: &Asked, seen: &Seen, progress: &Progress, next: &Next) -> 
         steps,
         row: answer.map(|answer| row(answer, after)),
         hinges,
+        warnings: Vec::new(),
     }
+}
+
+/// What is wrong with corosync's configuration: `two_node` without `wait_for_all`, which it switches on unless it is switched off. A
+/// node that boots alone has quorum then, has the other one shot, and is promoted with whatever it has.
+#[must_use]
+pub fn warning(corosync: &str) -> Option<&'static str> {
+    let value = |name: &str| {
+        let lines = corosync.lines().filter_map(|line| line.split_once(':'));
+        lines.filter(|(word, _)| word.trim() == name).last().map(|(_, value)| value.trim())
+    };
+    (value("two_node") == Some("1") && value("wait_for_all") == Some("0")).then_some(
+        "corosync.conf has two_node without wait_for_all: a node that boots while it cannot see the other has quorum, and can be \
+         promoted with old data; remove \"wait_for_all: 0\"",
+    )
 }
 
 fn hinges(asked: &Asked, seen: &Seen, progress: &Progress, answer: &Answer) -> Vec<Hinge> {
@@ -145,6 +163,8 @@ struct Plan<'a> {
     question: &'a str,
     steps: &'a [String],
     row: Option<&'a Row>,
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    warnings: &'a [String],
 }
 
 impl Explanation {
@@ -177,6 +197,7 @@ impl Explanation {
         if !matches!(self.seen.cluster, Cluster::Known(_)) {
             text.push_str("What the cluster could say, had it said something, was not tried.\n");
         }
+        self.list_warnings(&mut text);
         text
     }
 
@@ -185,7 +206,14 @@ impl Explanation {
     pub fn plan(&self) -> String {
         let mut text = format!("Nothing was changed. Asked: {}. It would:\n", self.question);
         self.list_steps(&mut text);
+        self.list_warnings(&mut text);
         text
+    }
+
+    fn list_warnings(&self, text: &mut String) {
+        for warning in &self.warnings {
+            let _ = writeln!(text, "Warning: {warning}");
+        }
     }
 
     fn list_steps(&self, text: &mut String) {
@@ -212,6 +240,7 @@ impl Explanation {
             question: &self.question,
             steps: &self.steps,
             row: self.row.as_ref(),
+            warnings: &self.warnings,
         })
     }
 }

@@ -152,7 +152,9 @@ fn log(name: &str, facility: &str, acts: bool) -> Log {
     if acts {
         environment = environment.with("HA_LOGFACILITY", facility);
     }
-    Log::new(name, &environment, false).with_socket(&drbd::under_root("dev/log"))
+    let log = Log::new(name, &environment, false).with_socket(&drbd::under_root("dev/log"));
+    // Who fences by hand leaves what the kernel's calls leave.
+    if acts { log.with_syslog_on_terminals() } else { log }
 }
 
 /// Ends the call when it takes too long, whatever it waits for.

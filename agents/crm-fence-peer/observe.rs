@@ -57,6 +57,9 @@ struct Quorum {
 /// in two is taken on both sides, but only when the new membership has formed (measured: 3.4 s): quorum is asked for again after it.
 const QUORUM_HOLDS: Duration = Duration::from_secs(1);
 
+/// How long this node's own copy of the CIB may take, at least and at most.
+const HERE: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(2));
+
 /// What one look found.
 #[derive(Debug)]
 pub(crate) struct Look {
@@ -165,11 +168,19 @@ impl<'a> Observer<'a> {
     fn without_dc(&self, why: &Unanswered) -> Cluster {
         match why {
             Unanswered::NotConnected(how) => Cluster::Unread(how.clone()),
-            Unanswered::Other(how) => match self.pacemaker.cib_of_here(self.end) {
-                Ok(_) => Cluster::WithoutDc(how.clone()),
-                Err(_) => Cluster::Unread(how.clone()),
-            },
+            Unanswered::Other(how) => {
+                match self.pacemaker.cib_of_here(self.left_for_here(), self.end) {
+                    Ok(_) => Cluster::WithoutDc(how.clone()),
+                    Err(_) => Cluster::Unread(how.clone()),
+                }
+            }
         }
+    }
+
+    /// What is left for this node's copy of what the call has for finding a DC, within bounds.
+    fn left_for_here(&self) -> Duration {
+        let left = Deadline::at(self.options.decision.dc_timeout).remaining(clock::now());
+        left.clamp(HERE.0, HERE.1)
     }
 
     fn read(&self, document: &str) -> Result<Place, Cluster> {

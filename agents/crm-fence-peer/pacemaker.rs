@@ -153,11 +153,11 @@ impl Pacemaker {
     }
 
     /// This node's copy of the CIB, which needs no DC.
-    pub(crate) fn cib_of_here(&self, end: Deadline) -> Result<String, Unanswered> {
-        match self.query(Scope::Local, within(Duration::from_secs(2), end)) {
+    pub(crate) fn cib_of_here(&self, limit: Duration, end: Deadline) -> Result<String, Unanswered> {
+        match self.query(Scope::Local, within(limit, end)) {
             Asked::Answer(cib) => Ok(cib),
             Asked::None(why) => Err(Unanswered::Other(chain(&why))),
-            Asked::Tools => tools::cib_of_here(end),
+            Asked::Tools => tools::cib_of_here(limit, end),
         }
     }
 

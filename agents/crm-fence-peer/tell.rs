@@ -1,22 +1,27 @@
 //! What a person asks: what the handler would do now, why, and what it decided then. Invariant: nothing is changed, and no
 //! lock is taken.
 
-use std::{io::Write, path::Path};
+use std::{io::Write, path::Path, time::Duration};
 
 use duet_drbd::handler::Call;
-use duet_host::Log;
+use duet_host::{Log, bounded, clock, drbd};
 use duet_ocf::{Level, chain};
 
 use crate::{
     asked,
     decide::{Code, Mode, Progress, decide},
-    explain::explain,
+    explain::{explain, warning},
     facts::{Cluster, Standing},
     handler::Common,
     observe::Observer,
     options::{Options, Purpose},
     record::{self, Record},
 };
+
+/// What corosync's configuration may have.
+const LONGEST: usize = 256 * 1024;
+/// How long reading it may take.
+const READING: Duration = Duration::from_secs(1);
 
 /// `--dry-run` and `--explain`: one look with all that can be asked, and what follows from it.
 pub(crate) fn tell(
@@ -48,7 +53,8 @@ pub(crate) fn tell(
     }
     let progress = Progress::default();
     let next = decide(&asked, &look.seen, &progress);
-    let told = explain(&asked, &look.seen, &progress, &next);
+    let mut told = explain(&asked, &look.seen, &progress, &next);
+    told.warnings.extend(corosync().as_deref().and_then(warning).map(str::to_owned));
     let text = match (&options.purpose, options.is_json) {
         (Purpose::DryRun, false) => told.plan(),
         (Purpose::DryRun, true) => told.plan_json(),
@@ -56,6 +62,12 @@ pub(crate) fn tell(
         (Purpose::Explain | Purpose::Act | Purpose::Replay(_), true) => told.json(),
     };
     print(&text)
+}
+
+/// corosync's configuration, where it can be read.
+fn corosync() -> Option<String> {
+    let path = drbd::under_root("etc/corosync/corosync.conf");
+    bounded::read_text(&path, LONGEST, clock::within(READING)).ok()
 }
 
 /// 0 if somebody got it. A terminal is not told what to do by whoever gave a node or a resource its name.

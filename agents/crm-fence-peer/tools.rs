@@ -81,9 +81,9 @@ pub(crate) fn cib_of_dc(limit: Duration, end: Deadline) -> Result<String, Unansw
 }
 
 /// This node's copy of the CIB, which needs no DC.
-pub(crate) fn cib_of_here(end: Deadline) -> Result<String, Unanswered> {
-    let call = pacemaker("cibadmin").args(["-Q", "-l", "-t", "2"]);
-    say(&call, "cibadmin", within(Duration::from_secs(2) + GRACE, end))
+pub(crate) fn cib_of_here(limit: Duration, end: Deadline) -> Result<String, Unanswered> {
+    let call = pacemaker("cibadmin").args(["-Q", "-l", "-t", &seconds(limit)]);
+    say(&call, "cibadmin", within(limit + GRACE, end))
 }
 
 /// How long a change of the CIB may take.

@@ -318,3 +318,16 @@ fn what_unfence_hangs_on_is_whether_the_rule_goes() {
     let removing: Vec<&str> = removing.map(|hinge| hinge.fact.as_str()).collect();
     assert_eq!(removing, ["node2 were connected and UpToDate"]);
 }
+
+#[test]
+fn two_nodes_that_do_not_wait_for_each_other_are_warned_of() {
+    let with = |lines: &str| format!("totem {{\n  version: 2\n}}\nquorum {{\n{lines}}}\n");
+    for lines in ["two_node: 1\n  wait_for_all: 0\n", "wait_for_all:0\n\ttwo_node :1\n"] {
+        assert!(warning(&with(lines)).is_some(), "{lines}");
+    }
+    for lines in
+        ["", "two_node: 1\n", "two_node: 1\nwait_for_all: 1\n", "two_node: 0\nwait_for_all: 0\n"]
+    {
+        assert!(warning(&with(lines)).is_none(), "{lines}");
+    }
+}

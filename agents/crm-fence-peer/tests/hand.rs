@@ -39,6 +39,23 @@ fn a_person_is_told_what_would_be_done_and_why_and_nothing_is() {
 }
 
 #[test]
+fn who_asks_is_warned_of_two_node_without_wait_for_all() {
+    let Some(stage) = Stage::new(V9, TWO) else { return };
+    stage.cut();
+    let node = &stage.nodes[0];
+    let file = node.kernel.root().join("etc/corosync/corosync.conf");
+    std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+    let quorum = "quorum {\n  provider: corosync_votequorum\n  two_node: 1\n";
+    for (more, is_warned) in [("}", false), ("  wait_for_all: 0\n}", true)] {
+        std::fs::write(&file, format!("{quorum}{more}\n")).unwrap();
+        for words in [&["--explain"][..], &["--dry-run"], &["--explain", "--json"]] {
+            let ran = node.run("crm-fence-peer", &[&["--resource", "r0"], words].concat(), &[]);
+            assert_eq!(ran.stdout.contains("without wait_for_all"), is_warned, "{words:?} {ran:?}");
+        }
+    }
+}
+
+#[test]
 fn a_name_with_control_characters_does_nothing_to_the_terminal() {
     let Some(stage) = Stage::new(V9, TWO) else { return };
     stage.cut();

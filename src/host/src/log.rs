@@ -32,6 +32,7 @@ pub struct Log {
     debug: bool,
     terminal: bool,
     also_stderr: bool,
+    always_syslog: bool,
 }
 
 impl Log {
@@ -67,6 +68,7 @@ impl Log {
             debug: environment.filled("HA_debug").is_some_and(|value| value != "0"),
             terminal: std::io::stdin().is_terminal(),
             also_stderr,
+            always_syslog: false,
         }
     }
 
@@ -84,7 +86,15 @@ impl Log {
             debug: false,
             terminal: false,
             also_stderr: false,
+            always_syslog: false,
         }
+    }
+
+    /// The same lines on a terminal go to syslog too, where they would without one: for what is to be found again whoever did it.
+    #[must_use]
+    pub fn with_syslog_on_terminals(mut self) -> Log {
+        self.always_syslog = true;
+        self
     }
 
     /// Sends to another syslog socket; for tests.
@@ -112,6 +122,10 @@ impl Log {
         let mut to_stderr = self.also_stderr;
         if self.terminal {
             to_stderr |= !on_stderr_already;
+            if let Some(facility) = self.facility.filter(|_| self.always_syslog) {
+                let stamp = stamp(SystemTime::now());
+                let _ = syslog::send(&self.socket, facility, level, &stamp, &self.tag, &text);
+            }
         } else {
             let stamp = stamp(SystemTime::now());
             let mut taken = on_stderr_already;
@@ -251,6 +265,24 @@ mod tests {
         let line = std::str::from_utf8(&buffer[..length]).unwrap();
         let tag = format!(" fence_demo[{}]: ERROR: not done", std::process::id());
         assert!(line.starts_with("<27>") && line.ends_with(&tag), "{line}");
+    }
+
+    #[test]
+    fn a_terminal_gets_the_lines_and_syslog_too_where_that_is_wanted() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("log");
+        let server = UnixDatagram::bind(&path).unwrap();
+        server.set_nonblocking(true).unwrap();
+        let mut buffer = [0; 256];
+        let on_terminal = || {
+            let log = log(&[("HA_LOGFACILITY", "daemon")]).with_socket(&path);
+            Log { terminal: true, ..log }
+        };
+        on_terminal().line(Level::Info, "for people");
+        assert!(server.recv(&mut buffer).is_err());
+        on_terminal().with_syslog_on_terminals().line(Level::Info, "for all");
+        let length = server.recv(&mut buffer).unwrap();
+        assert!(buffer[..length].ends_with(b"INFO: for all"));
     }
 
     #[test]
