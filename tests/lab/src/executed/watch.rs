@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 /// How often a quiet watcher looks whether it is to stop.
 const TURN: u16 = 500;
 /// Who was called may be asked for this long: until then it is still its parent's image.
-const YOUNG: Duration = Duration::from_millis(20);
+const YOUNG: Duration = Duration::from_secs(1);
 
 /// Which version of which file: its device, number, size and time of change.
 type Identity = (u64, u64, u64, i64, i64);
