@@ -108,8 +108,8 @@ pub fn explain(asked: &Asked, seen: &Seen, progress: &Progress, next: &Next) -> 
 #[must_use]
 pub fn warning(corosync: &str) -> Option<&'static str> {
     let value = |name: &str| {
-        let lines = corosync.lines().filter_map(|line| line.split_once(':'));
-        lines.filter(|(word, _)| word.trim() == name).last().map(|(_, value)| value.trim())
+        let mut lines = corosync.lines().filter_map(|line| line.split_once(':'));
+        lines.rfind(|(word, _)| word.trim() == name).map(|(_, value)| value.trim())
     };
     (value("two_node") == Some("1") && value("wait_for_all") == Some("0")).then_some(
         "corosync.conf has two_node without wait_for_all: a node that boots while it cannot see the other has quorum, and can be \
