@@ -40,7 +40,9 @@ pub fn has_quorum(world: &World, state: &State, node: usize) -> bool {
 pub fn bump(world: &World, state: &mut State, node: usize) {
     let company = company(world, state, node);
     for other in each(company) {
+        state.nodes[other].is_noted = false;
         for handler in &mut state.nodes[other].handlers {
+            handler.age();
             let depends = match handler.phase {
                 Phase::SeenCib | Phase::Asks | Phase::Commits(_) => true,
                 Phase::Idle | Phase::Called | Phase::Look | Phase::Ends { .. } => false,
@@ -117,6 +119,7 @@ pub fn boot(state: &mut State, node: usize) {
     it.is_on = true;
     it.members = one(node);
     it.cib.down = 0;
+    it.is_noted = false;
     it.handlers = [Handler::IDLE; crate::state::MAX];
 }
 
@@ -183,13 +186,14 @@ pub fn commit(
     is_stale: bool,
 ) -> bool {
     let by_id = world.stock.removes_by_id && change == Change::Remove;
-    if is_stale && !by_id {
+    if is_stale && !by_id && change != Change::Bump {
         return false;
     }
     let before = state.nodes[node].cib.rule;
     let after = match change {
         Change::Write { allowed, .. } => Some(allowed),
         Change::Remove => None,
+        Change::Bump => before,
     };
     crate::invariant::check_change(world, state, before, after, is_stale);
     bump(world, state, node);

@@ -4,31 +4,56 @@
 use crate::{
     cluster, kernel,
     project::{self, Verdict},
-    state::{CibLook, Handler, KernelLook, Known, Late, Phase, Set, State, each, has, one},
-    world::World,
+    state::{
+        Change, CibLook, Handler, KernelLook, Known, Late, Memory, Phase, Set, State, each, has,
+        one,
+    },
+    world::{Lock, World},
 };
 
-/// Whether it may begin its look: it has the lock or can have it, and no change of a run before it is still on its way.
+/// Whether it may begin its look: it has the lock, can have it, or does without.
 #[must_use]
 pub fn can_look(world: &World, state: &State, node: usize, place: usize) -> bool {
     let handlers = &state.nodes[node].handlers;
-    let others = || (0..world.nodes).filter(|other| *other != place);
-    let minds = |other: &usize| !world.fences_together || *other == node || place == node;
-    let is_free = !world.locks || others().filter(minds).all(|it| !handlers[it].has_lock());
-    let is_first =
-        world.overtakes || state.late.change.is_none_or(|(from, _)| usize::from(from) != node);
-    is_first
-        && match handlers[place].phase {
-            Phase::Called => is_free,
-            Phase::Look => true,
-            Phase::Idle | Phase::SeenCib | Phase::Asks | Phase::Commits(_) | Phase::Ends { .. } => {
-                false
-            }
+    match handlers[place].phase {
+        Phase::Called => match world.lock {
+            Lock::Waits => is_free(state, node),
+            Lock::Hurries => place != node || is_free(state, node),
+            Lock::Missing => true,
+        },
+        Phase::Look => true,
+        Phase::Idle | Phase::SeenCib | Phase::Asks | Phase::Commits(_) | Phase::Ends { .. } => {
+            false
         }
+    }
+}
+
+/// Whether nobody on this node has the lock.
+fn is_free(state: &State, node: usize) -> bool {
+    state.nodes[node].handlers.iter().all(|handler| !handler.has_lock)
+}
+
+/// It takes the lock, if it can be had, and reads what is noted beside it.
+fn begin(world: &World, state: &mut State, node: usize, place: usize) {
+    let has_lock = match world.lock {
+        Lock::Waits | Lock::Hurries => is_free(state, node),
+        Lock::Missing => false,
+    };
+    let is_noted = state.nodes[node].is_noted && has_lock && place != node;
+    let handler = &mut state.nodes[node].handlers[place];
+    (handler.has_lock, handler.is_noted) = (has_lock, is_noted);
 }
 
 /// It looks at the CIB.
 pub fn look(world: &World, state: &mut State, node: usize, place: usize) {
+    if state.nodes[node].handlers[place].phase == Phase::Called {
+        begin(world, state, node, place);
+        if node == place && !state.nodes[node].handlers[place].has_lock {
+            // Nothing is freed without it.
+            return over(world, state, node);
+        }
+    }
+    let handler = state.nodes[node].handlers[place];
     let it = &state.nodes[node];
     let dc = it.members.trailing_zeros() as usize;
     let has_dc = has(cluster::company(world, state, node), dc);
@@ -36,6 +61,8 @@ pub fn look(world: &World, state: &mut State, node: usize, place: usize) {
         has_dc,
         has_quorum: cluster::has_quorum(world, state, node),
         rule: it.cib.rule,
+        is_noted: handler.is_noted,
+        is_removing: handler.memory.is_removing,
         online: it.members & !one(node),
         down: it.cib.down,
         asked: 0,
@@ -105,6 +132,12 @@ fn conclude(world: &World, state: &mut State, node: usize, place: usize) {
             handler.forget();
             handler.is_stale = is_stale;
             handler.phase = Phase::Commits(change);
+            // Before it is sent.
+            handler.memory.is_removing |= change == Change::Remove && !is_stale;
+            let frees = change == Change::Remove || (node == place && change != Change::Bump);
+            if frees {
+                state.nodes[node].is_noted = !is_stale;
+            }
             return;
         }
         Verdict::Wait { for_peer } => {
@@ -114,25 +147,25 @@ fn conclude(world: &World, state: &mut State, node: usize, place: usize) {
                 crate::invariant::Name::BoundedFreeze.broken(world, state);
             }
         }
-        Verdict::Done(code) => handler.phase = Phase::Ends { code, is_excused },
+        Verdict::Done(code) => {
+            handler.phase = Phase::Ends { code, is_excused };
+            if matches!(code, 4 | 7) && handler.has_lock && !handler.is_stale {
+                crate::invariant::check_ban(world, state, node, place);
+            }
+        }
     }
     state.nodes[node].handlers[place].forget();
     if node == place && matches!(verdict, Verdict::Done(_)) {
-        over(state, node);
+        over(world, state, node);
     }
 }
 
 /// unfence-peer has ended; the kernel does not care how.
-fn over(state: &mut State, node: usize) {
+fn over(world: &World, state: &mut State, node: usize) {
     let again = state.nodes[node].handlers[node].again;
     state.nodes[node].handlers[node] = Handler::IDLE;
     if again {
-        kernel::start_unfence(state, node, Some(one(node)));
-        let it = &state.nodes[node];
-        let good = (0..it.peers.len())
-            .filter(|peer| it.peers[*peer].is_up && it.peers[*peer].disk == Known::Good);
-        let mask = good.fold(one(node), |mask, peer| mask | one(peer));
-        state.nodes[node].handlers[node].mask = Some(mask);
+        kernel::unfence(world, state, node);
     }
 }
 
@@ -144,13 +177,34 @@ pub fn commit(world: &World, state: &mut State, node: usize, place: usize) {
     if !cluster::is_formed(world, state, node) {
         memory.failures = (memory.failures + 1).min(2);
     } else if cluster::commit(world, state, node, change, handler.is_stale) {
-        match change {
-            crate::state::Change::Write { placed, .. } => memory.placed = placed,
-            crate::state::Change::Remove => memory.has_removed = true,
-        }
+        memory.is_removing = false;
+        memory.has_bumped |= change == Change::Bump;
+        remember(&mut memory, change);
     }
     let handler = &mut state.nodes[node].handlers[place];
     handler.memory = memory;
+    handler.is_stale = false;
+    handler.phase = Phase::Look;
+}
+
+/// What is noted of a change that was made, or may have been.
+fn remember(memory: &mut Memory, change: Change) {
+    match change {
+        Change::Write { placed, .. } => memory.placed = placed.or(memory.placed),
+        Change::Remove => memory.has_removed = true,
+        Change::Bump => {}
+    }
+}
+
+/// Nobody answers for its change, which is on its way.
+pub fn lose(state: &mut State, node: usize, place: usize) {
+    let handler = state.nodes[node].handlers[place];
+    let Phase::Commits(change) = handler.phase else { return };
+    let from = u8::try_from(node).expect("three at most");
+    state.late = Late { change: Some((from, change)), is_stale: handler.is_stale };
+    let handler = &mut state.nodes[node].handlers[place];
+    remember(&mut handler.memory, change);
+    handler.memory.failures = (handler.memory.failures + 1).min(2);
     handler.is_stale = false;
     handler.phase = Phase::Look;
 }
@@ -163,7 +217,7 @@ pub fn kill(world: &World, state: &mut State, node: usize, place: usize) {
         state.late = Late { change: Some((from, change)), is_stale: handler.is_stale };
     }
     if node == place {
-        over(state, node);
+        over(world, state, node);
     } else {
         kernel::code(world, state, node, place, 137, true);
     }

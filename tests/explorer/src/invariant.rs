@@ -3,7 +3,7 @@
 
 use crate::{
     cluster,
-    state::{Disk, Phase, Set, State, each, has, one, pair},
+    state::{Change, Disk, Phase, Set, State, each, has, one, pair},
     world::World,
 };
 
@@ -24,10 +24,12 @@ pub enum Name {
     BoundedFreeze,
     /// Who is chosen for promotion has the resource.
     ScoreNeedsData,
+    /// Who has the lock answers 4 or 7 only for a ban that no change under way, by a call that is over or by its own, can lift.
+    FirmBan,
 }
 
 /// All of them.
-pub const ALL: [Name; 7] = [
+pub const ALL: [Name; 8] = [
     Name::NoDivergence,
     Name::NoStalePromotion,
     Name::SingleWriter,
@@ -35,6 +37,7 @@ pub const ALL: [Name; 7] = [
     Name::MonotoneBan,
     Name::BoundedFreeze,
     Name::ScoreNeedsData,
+    Name::FirmBan,
 ];
 
 impl Name {
@@ -46,7 +49,7 @@ impl Name {
 
     /// It does not hold in this state, if it is asked for in this world.
     pub fn broken(self, world: &World, state: &mut State) {
-        if world.judged.is_none_or(|name| name == self) {
+        if world.judged & self.bit() != 0 {
             state.broken |= self.bit();
         }
     }
@@ -62,6 +65,7 @@ impl Name {
             Name::MonotoneBan => "I5 monotone ban",
             Name::BoundedFreeze => "I6 bounded freeze",
             Name::ScoreNeedsData => "a score needs data",
+            Name::FirmBan => "a ban that is answered for is firm",
         }
     }
 }
@@ -79,6 +83,24 @@ pub fn check_code(world: &World, state: &mut State, node: usize, peer: usize) {
     };
     if !is_bound || !is_good || it.is_attaching {
         Name::HonestCodes.broken(world, state);
+    }
+}
+
+/// When 4 or 7 is decided for a peer on the CIB that there is.
+pub fn check_ban(world: &World, state: &mut State, node: usize, peer: usize) {
+    let Some((from, change)) = state.late.change.filter(|_| !state.late.is_stale) else { return };
+    let from = usize::from(from);
+    // Who is about to join brings no change: the new membership has a newer CIB.
+    let arrives_here = has(cluster::company(world, state, node), from)
+        && state.nodes[from].is_on
+        && cluster::is_formed(world, state, from);
+    let lifts = match change {
+        Change::Remove => true,
+        Change::Write { allowed, .. } => has(allowed, peer),
+        Change::Bump => false,
+    };
+    if arrives_here && lifts && state.nodes[node].cib.rule.is_some_and(|rule| !has(rule, peer)) {
+        Name::FirmBan.broken(world, state);
     }
 }
 

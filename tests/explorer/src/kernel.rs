@@ -118,14 +118,15 @@ fn call(world: &World, state: &mut State, node: usize, peer: usize, is_refused: 
     }
     it.peers[peer].has_moved = false;
     it.peers[peer].is_excused = false;
-    *handler = Handler { phase: Phase::Called, mask: Some(mask), is_refused, ..Handler::IDLE };
+    *handler = Handler { phase: Phase::Called, mask, is_refused, ..Handler::IDLE };
 }
 
-/// `UP_TO_DATE_NODES` at this moment.
-fn mask(world: &World, state: &State, node: usize) -> Set {
+/// `UP_TO_DATE_NODES` at this moment; 8.4 has none.
+fn mask(world: &World, state: &State, node: usize) -> Option<Set> {
     let links = &state.nodes[node].peers;
     let is_good = |peer: &usize| links[*peer].is_up && links[*peer].disk == Known::Good;
-    each(world.all()).filter(is_good).fold(one(node), |mask, peer| mask | one(peer))
+    let good = each(world.all()).filter(is_good);
+    (!world.is_eight).then(|| good.fold(one(node), |mask, peer| mask | one(peer)))
 }
 
 /// Whether the two would connect.
@@ -189,8 +190,10 @@ pub fn connect(world: &World, state: &mut State, node: usize, peer: usize) {
             if best >= Disk::Consistent && a.disk.min(b.disk) > Disk::Inconsistent {
                 state.nodes[node].disk = Disk::UpToDate;
                 state.nodes[peer].disk = Disk::UpToDate;
-                unfence(world, state, node);
-                unfence(world, state, peer);
+                if !world.is_eight {
+                    unfence(world, state, node);
+                    unfence(world, state, peer);
+                }
             }
         }
     }
@@ -200,7 +203,7 @@ pub fn connect(world: &World, state: &mut State, node: usize, peer: usize) {
 fn refuse(world: &World, state: &mut State, node: usize, peer: usize) {
     for (here, there) in [(node, peer), (peer, node)] {
         state.nodes[here].peers[there].is_refused = true;
-        if state.nodes[here].is_primary {
+        if state.nodes[here].is_primary && !world.is_eight {
             call(world, state, here, there, true);
         }
     }
@@ -218,22 +221,19 @@ pub fn can_finish(state: &State, target: usize, source: usize) -> bool {
 pub fn finish(world: &World, state: &mut State, target: usize, source: usize) {
     state.nodes[target].history = state.nodes[source].history;
     state.nodes[target].disk = Disk::UpToDate;
-    unfence(world, state, target);
+    if !world.is_eight {
+        unfence(world, state, target);
+    }
     unfence(world, state, source);
 }
 
-/// unfence-peer is called, by the kernel; or by a monitor, without a mask.
-fn unfence(world: &World, state: &mut State, node: usize) {
+/// The kernel calls unfence-peer: it begins, or will again.
+pub fn unfence(world: &World, state: &mut State, node: usize) {
     settle(world, state);
     let mask = mask(world, state, node);
-    start_unfence(state, node, Some(mask));
-}
-
-/// unfence-peer begins, or will again.
-pub fn start_unfence(state: &mut State, node: usize, mask: Option<Set>) {
     let handler = &mut state.nodes[node].handlers[node];
     if handler.runs() {
-        handler.again = mask.is_some();
+        handler.again = true;
     } else {
         *handler = Handler { phase: Phase::Called, mask, ..Handler::IDLE };
     }

@@ -70,6 +70,8 @@ pub enum Action {
     Jump(usize, usize),
     /// It is killed.
     Kill(usize, usize),
+    /// Nobody answers for its change.
+    Lose(usize, usize),
     /// A change of one that was killed arrives.
     Arrive,
 }
@@ -92,6 +94,7 @@ impl World {
                 is_up: is_real,
                 is_attaching: is_real && is_crashed && self.has_second_volume,
                 is_primary: me == 0 && !is_crashed,
+                is_noted: false,
                 is_promoting: false,
                 disk: if is_crashed { Disk::Consistent } else { Disk::UpToDate },
                 history: 0,
@@ -109,7 +112,8 @@ impl World {
                 },
                 handlers: [0, 1, 2].map(|place| match place == me && is_real {
                     true if matches!(self.start, Start::Returned | Start::AllReturned) => {
-                        Handler { phase: Phase::Called, mask: Some(all), ..Handler::IDLE }
+                        let mask = Some(all).filter(|_| !self.is_eight);
+                        Handler { phase: Phase::Called, mask, ..Handler::IDLE }
                     }
                     true | false => Handler::IDLE,
                 }),
@@ -182,7 +186,7 @@ impl World {
             }
             Action::Monitor(node) => {
                 s.left.monitors -= 1;
-                kernel::start_unfence(s, node, None);
+                s.nodes[node].handlers[node] = Handler { phase: Phase::Called, ..Handler::IDLE };
             }
             Action::Unload(node) => {
                 s.left.unloads -= 1;
@@ -210,6 +214,10 @@ impl World {
             Action::Kill(node, place) => {
                 s.left.kills -= 1;
                 handler::kill(self, s, node, place);
+            }
+            Action::Lose(node, place) => {
+                s.left.kills -= 1;
+                handler::lose(s, node, place);
             }
             Action::Arrive => handler::arrive(self, s),
         }
@@ -261,7 +269,9 @@ impl World {
             let can_jump = matches!(handler.phase, Phase::Called | Phase::Look)
                 && usize::from(handler.clock) + 1 < crate::state::CLOCK.len();
             when(can_jump && s.left.jumps > 0, Action::Jump(node, place));
-            when(handler.has_lock() && s.left.kills > 0, Action::Kill(node, place));
+            when(handler.is_at_work() && s.left.kills > 0, Action::Kill(node, place));
+            let is_sent = matches!(handler.phase, Phase::Commits(_)) && s.late.change.is_none();
+            when(is_sent && s.left.kills > 0, Action::Lose(node, place));
             match handler.phase {
                 Phase::Idle | Phase::Called | Phase::Look => {}
                 Phase::SeenCib => when(true, Action::Decide(node, place)),
@@ -335,6 +345,7 @@ impl Model for World {
             Property::always(Name::MonotoneBan.text(), holds::<16>),
             Property::always(Name::BoundedFreeze.text(), holds::<32>),
             Property::always(Name::ScoreNeedsData.text(), holds::<64>),
+            Property::always(Name::FirmBan.text(), holds::<128>),
         ]
     }
 }

@@ -52,6 +52,7 @@ struct Key {
     is_refused: bool,
     clock: u8,
     memory: Memory,
+    has_lock: bool,
     cib: CibLook,
     kernel: KernelLook,
 }
@@ -72,13 +73,14 @@ pub fn verdict(world: &World, node: usize, peer: usize, handler: &Handler) -> Ve
         is_refused: handler.is_refused,
         clock: handler.clock,
         memory: handler.memory,
+        has_lock: handler.has_lock,
         cib: handler.cib,
         kernel: handler.kernel,
     };
     VERDICTS.with_borrow_mut(|known| {
         *known.entry(key).or_insert_with(|| {
             let next = next(world, node, peer, handler);
-            crate::stock::overrule(world, node, peer, handler, of(world, &next))
+            crate::stock::overrule(world, node, peer, handler, of(world, node, &next))
         })
     })
 }
@@ -90,8 +92,10 @@ pub fn next(world: &World, node: usize, peer: usize, handler: &Handler) -> Next 
     decide::decide(&asked, &seen, &progress)
 }
 
-fn of(world: &World, next: &Next) -> Verdict {
+fn of(world: &World, node: usize, next: &Next) -> Verdict {
     match next {
+        // It calls the only other one 0.
+        Next::Ask(Question::Controllers(_)) if world.is_eight => Verdict::Ask(one(1 - node)),
         Next::Ask(Question::Controllers(peers)) => {
             Verdict::Ask(peers.iter().fold(0, |set, id| set | 1 << id))
         }
@@ -104,7 +108,7 @@ fn of(world: &World, next: &Next) -> Verdict {
             })
         }
         Next::Do(Step::Remove { .. }) => Verdict::Do(Change::Remove),
-        Next::Do(Step::Bump { .. }) => unreachable!("nothing is late"),
+        Next::Do(Step::Bump { .. }) => Verdict::Do(Change::Bump),
         Next::Wait { until, .. } => Verdict::Wait { for_peer: *until == Until::Peer },
         Next::Done(answer) => Verdict::Done(answer.code.number()),
     }
@@ -120,20 +124,32 @@ fn ids(set: Set) -> BTreeSet<u32> {
     (0..8).filter(|item| has(set, *item as usize)).collect()
 }
 
+/// The version of the CIB in every look: what matters is whether another one is the same.
+const NOW: Version = Version { admin_epoch: 0, epoch: 2, num_updates: 0 };
+/// One before it.
+const BEFORE: Version = Version { epoch: 1, ..NOW };
+
 fn facts(world: &World, node: usize, peer: usize, handler: &Handler) -> (Asked, Seen, Progress) {
     let is_fence = node != peer;
     let stock = &world.stock;
     let on_timeout = if stock.thaws_at_timeout { OnTimeout::Thaw } else { OnTimeout::Freeze };
-    let number = |item: usize| u32::try_from(item).expect("there are three at most");
+    let number = |item: usize| match world.is_eight {
+        true => 0,
+        false => u32::try_from(item).expect("there are three at most"),
+    };
     let asked = Asked {
         mode: if is_fence { Mode::Fence } else { Mode::Unfence },
         resource: "r0".to_owned(),
-        me: Some(number(node)),
+        me: (!world.is_eight).then(|| number(node)),
         peer: is_fence.then(|| number(peer)),
         is_refused: handler.is_refused,
         mask: handler.mask.map(|mask| Mask(ids(mask))),
-        // The model has its own words for what is on its way.
-        late: Late::Nothing,
+        late: match () {
+            () if stock.forgets_others => Late::Nothing,
+            () if !handler.has_lock => Late::Anything,
+            () if handler.cib.is_noted => Late::ChangeOf(NOW),
+            () => Late::Nothing,
+        },
         options: Options { on_timeout, ..Options::default() },
     };
     let (cib, kernel) = (&handler.cib, &handler.kernel);
@@ -190,7 +206,7 @@ fn facts(world: &World, node: usize, peer: usize, handler: &Handler) -> (Asked, 
         allowed: each(world.all()).filter(|id| has(allowed, *id)).map(name).collect(),
     });
     let members = Members {
-        version: Version::default(),
+        version: NOW,
         has_quorum: cib.has_quorum,
         has_stonith: world.has_stonith,
         me: name(node),
@@ -209,7 +225,8 @@ fn facts(world: &World, node: usize, peer: usize, handler: &Handler) -> (Asked, 
     let memory = &handler.memory;
     let progress = Progress {
         placed: memory.placed.map(|(code, is_new)| placed(code, is_new)),
-        bumped: None,
+        removing: (cib.is_removing && !stock.forgets_itself).then_some(NOW),
+        bumped: memory.has_bumped.then_some(BEFORE),
         has_removed: memory.has_removed,
         has_waited: memory.has_waited,
         conflicts: 0,

@@ -73,6 +73,8 @@ pub struct Node {
     pub has_seen_all: bool,
     /// Its copy of the CIB.
     pub cib: Cib,
+    /// Beside the lock it is noted that somebody may be freed by a change to the version that this node's CIB has now.
+    pub is_noted: bool,
     /// Handlers: fence-peer by peer, unfence-peer in its own place.
     pub handlers: [Handler; MAX],
 }
@@ -152,6 +154,10 @@ pub struct Handler {
     pub cib: CibLook,
     /// The kernel as it saw it.
     pub kernel: KernelLook,
+    /// It has the lock.
+    pub has_lock: bool,
+    /// A change to the version that the CIB has now was noted when it began.
+    pub is_noted: bool,
     /// Peers whose controllers are being asked.
     pub asked: Set,
     /// The CIB has changed since it looked.
@@ -196,6 +202,8 @@ pub enum Change {
     },
     /// Everybody may.
     Remove,
+    /// The CIB gets a newer version.
+    Bump,
 }
 
 /// What a run remembers.
@@ -205,6 +213,10 @@ pub struct Memory {
     pub placed: Option<(u8, bool)>,
     /// Removed a rule.
     pub has_removed: bool,
+    /// It has sent a removal for the version that the CIB has now.
+    pub is_removing: bool,
+    /// It has given the CIB a newer version.
+    pub has_bumped: bool,
     /// Waited for the peer.
     pub has_waited: bool,
     /// Changes that failed.
@@ -220,6 +232,10 @@ pub struct CibLook {
     pub has_quorum: bool,
     /// The rule.
     pub rule: Option<Set>,
+    /// A change to this version was noted when it began.
+    pub is_noted: bool,
+    /// It has sent a removal for this version.
+    pub is_removing: bool,
     /// Members.
     pub online: Set,
     /// Confirmed down.
@@ -298,11 +314,22 @@ impl Handler {
         mask: None,
         is_refused: false,
         clock: 0,
-        memory: Memory { placed: None, has_removed: false, has_waited: false, failures: 0 },
+        memory: Memory {
+            placed: None,
+            has_removed: false,
+            is_removing: false,
+            has_bumped: false,
+            has_waited: false,
+            failures: 0,
+        },
+        has_lock: false,
+        is_noted: false,
         cib: CibLook {
             has_dc: false,
             has_quorum: false,
             rule: None,
+            is_noted: false,
+            is_removing: false,
             online: 0,
             down: 0,
             asked: 0,
@@ -320,10 +347,16 @@ impl Handler {
         self.phase != Phase::Idle
     }
 
-    /// Whether it has the lock.
+    /// Whether it has begun.
     #[must_use]
-    pub fn has_lock(&self) -> bool {
+    pub fn is_at_work(&self) -> bool {
         !matches!(self.phase, Phase::Idle | Phase::Called)
+    }
+
+    /// The CIB has another version than before.
+    pub fn age(&mut self) {
+        self.is_noted = false;
+        self.memory.is_removing = false;
     }
 
     /// What was looked at is old.

@@ -36,11 +36,6 @@ pub fn overrule(
             false => Verdict::Do(Change::Write { allowed, placed }),
         };
     }
-    if world.touches && is_fence && handler.memory.placed.is_none() {
-        if let Verdict::Done(code @ (4 | 5 | 7)) = ours {
-            return Verdict::Do(Change::Write { allowed: rule, placed: Some((code, false)) });
-        }
-    }
     if stock.trusts_mask && !is_fence && handler.kernel.disk == Disk::UpToDate {
         let others = world.all() & !one(node);
         let all_good = others & !(handler.kernel.connected & handler.kernel.good) == 0;

@@ -172,8 +172,9 @@ fn told(world: &World, before: &State, action: Action) -> (String, String) {
         Action::Commit(node, place) => {
             let handler = &before.nodes[node].handlers[place];
             let after = world.step(before, action).nodes[node].handlers[place].memory;
-            let is_made = after.placed != handler.memory.placed || after.has_removed;
             let Phase::Commits(change) = handler.phase else { return plain(node, "commits") };
+            let is_made = after.failures == handler.memory.failures
+                && (!handler.is_stale || change == Change::Bump);
             let what = change_text(world, change);
             let how =
                 if is_made || !handler.is_stale { "" } else { ", refused: the CIB has moved on" };
@@ -185,7 +186,10 @@ fn told(world: &World, before: &State, action: Action) -> (String, String) {
         },
         Action::Jump(node, place) => (of(node, place), "waits long, or its clock jumps".into()),
         Action::Kill(node, place) => (of(node, place), "is killed".into()),
-        Action::Arrive => ("CIB".into(), "the change of the killed handler arrives".into()),
+        Action::Lose(node, place) => {
+            (of(node, place), "hears nothing of its change, which is on its way".into())
+        }
+        Action::Arrive => ("CIB".into(), "the change that nobody waits for arrives".into()),
     }
 }
 
@@ -195,6 +199,7 @@ fn change_text(world: &World, change: Change) -> String {
             format!("writes the rule: allowed {}", numbers(world, allowed))
         }
         Change::Remove => "removes the rule".to_owned(),
+        Change::Bump => "gives the CIB a newer version".to_owned(),
     }
 }
 

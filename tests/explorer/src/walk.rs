@@ -85,6 +85,7 @@ impl Model for Bounded {
             Property::always(Name::MonotoneBan.text(), holds::<16>),
             Property::always(Name::BoundedFreeze.text(), holds::<32>),
             Property::always(Name::ScoreNeedsData.text(), holds::<64>),
+            Property::always(Name::FirmBan.text(), holds::<128>),
         ]
     }
 }

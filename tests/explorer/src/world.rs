@@ -17,24 +17,31 @@ pub struct World {
     pub freezes: bool,
     /// corosync's `wait_for_all`, which `two_node` implies.
     pub waits_for_all: bool,
-    /// Handlers of a node wait for each other.
-    pub locks: bool,
-    /// But fence-peers do not wait for fence-peers, as where the lock cannot be made and unfence-peer refuses to run.
-    pub fences_together: bool,
-    /// A CIB change of a handler that is gone may be carried out after a later look of the same node.
-    pub overtakes: bool,
-    /// A rule that is found is written again before anything is answered for it. Not ours: what would do without the lock.
-    pub touches: bool,
+    /// What handlers of one node do about each other.
+    pub lock: Lock,
+    /// DRBD 8.4: no node ids and no mask, no call for a peer that was refused, and unfence-peer only after a resync.
+    pub is_eight: bool,
     /// A second volume, which is attached later than the first.
     pub has_second_volume: bool,
     /// How it begins.
     pub start: Start,
     /// What may come.
     pub left: Left,
-    /// The one invariant that is judged; `None`: all.
-    pub judged: Option<Name>,
+    /// The invariants that are judged, by [`Name::bit`].
+    pub judged: u8,
     /// The rules that are not ours.
     pub stock: Stock,
+}
+
+/// The lock that handlers of a node take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Lock {
+    /// They wait for it.
+    Waits,
+    /// fence-peer goes on without it where another one has it (`--flock-timeout 0`).
+    Hurries,
+    /// It cannot be made: fence-peer goes on without it, unfence-peer does nothing.
+    Missing,
 }
 
 /// How it begins.
@@ -73,6 +80,10 @@ pub struct Stock {
     pub lets_all_vouch: bool,
     /// Data that is only Consistent is compared with that of the called peer alone.
     pub asks_called_peer_only: bool,
+    /// What another call may still change is not thought of.
+    pub forgets_others: bool,
+    /// What the call itself may still change is not thought of.
+    pub forgets_itself: bool,
 }
 
 impl World {
@@ -84,14 +95,12 @@ impl World {
             has_stonith: true,
             freezes: true,
             waits_for_all: true,
-            locks: true,
-            fences_together: false,
-            overtakes: false,
-            touches: false,
+            lock: Lock::Waits,
+            is_eight: false,
             has_second_volume: false,
             start: Start::Running,
             left,
-            judged: None,
+            judged: u8::MAX,
             stock: Stock::default(),
         }
     }
@@ -100,6 +109,19 @@ impl World {
     #[must_use]
     pub fn three(left: Left) -> World {
         World { nodes: 3, ..World::two(left) }
+    }
+
+    /// The same under DRBD 8.4, which knows one peer.
+    #[must_use]
+    pub fn eight(self) -> World {
+        World { is_eight: true, ..self }
+    }
+
+    /// The same where these are not judged.
+    #[must_use]
+    pub fn but(self, names: &[Name]) -> World {
+        let judged = names.iter().fold(self.judged, |judged, name| judged & !name.bit());
+        World { judged, ..self }
     }
 
     /// The same with other rules.

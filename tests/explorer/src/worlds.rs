@@ -4,7 +4,7 @@
 use crate::{
     invariant::Name,
     state::Left,
-    world::{Start, Stock, World},
+    world::{Lock, Start, Stock, World},
 };
 
 /// A world with a name.
@@ -83,13 +83,37 @@ pub fn ours() -> Vec<Named> {
             }),
         },
         Named {
+            name: "two nodes, the link flaps, changes are lost on their way",
+            world: World::two(Left { cuts: 2, kills: 2, writes: 1, ..NOTHING }),
+        },
+        Named {
+            name: "two nodes, the rule is about to go, fence-peer does not wait for the lock",
+            world: World {
+                lock: Lock::Hurries,
+                ..returned(World::two(Left { kills: 1, ..story }))
+            },
+        },
+        Named { name: "two nodes under 8.4", world: World::two(Left { kills: 1, ..all }).eight() },
+        Named {
+            name: "two nodes under 8.4, the rule is about to go",
+            world: returned(World::two(Left { kills: 1, monitors: 1, ..story })).eight(),
+        },
+        Named {
+            name: "two nodes, resource-only with stonith",
+            world: World { freezes: false, ..World::two(all) }.but(&[
+                Name::NoDivergence,
+                Name::NoStalePromotion,
+                Name::MonotoneBan,
+            ]),
+        },
+        Named {
             name: "three nodes, one of them about to be freed",
             world: returned(World::three(Left { cuts: 1, promotions: 1, writes: 1, ..NOTHING })),
         },
         Named {
             name: "three nodes, one cable, two fence-peers at once",
             world: World {
-                fences_together: true,
+                lock: Lock::Missing,
                 ..World::three(Left { cuts: 1, writes: 1, ..NOTHING })
             },
         },
@@ -140,7 +164,7 @@ pub fn lab() -> Vec<Named> {
 }
 
 fn known(name: &'static str, breaks: Name, cure: World, change: impl Fn(&mut World)) -> Known {
-    let mut world = World { judged: Some(breaks), ..cure };
+    let mut world = World { judged: breaks.bit(), ..cure };
     change(&mut world);
     Known { name, breaks, world, cure }
 }
@@ -162,6 +186,7 @@ pub fn stories() -> Vec<Known> {
     };
     let split = World::two(Left { splits: 1, jumps: 2, crashes: 0, ..story });
     let killed = World { left: Left { kills: 1, ..story }, ..returned };
+    let flapping = World::two(Left { cuts: 2, kills: 1, ..NOTHING });
     let booted = World::two(Left { splits: 1, boots: 1, crashes: 0, ..story });
     let stock = |set: fn(&mut Stock)| move |world: &mut World| set(&mut world.stock);
     vec![
@@ -228,14 +253,20 @@ pub fn stories() -> Vec<Known> {
         known(
             "without-the-lock",
             Name::NoStalePromotion,
-            World { touches: true, locks: false, ..returned },
-            |world| world.touches = false,
+            World { lock: Lock::Hurries, ..returned },
+            stock(|it| it.forgets_others = true),
         ),
         known(
             "a-killed-removal-arrives-late",
             Name::NoStalePromotion,
-            World { touches: true, overtakes: true, ..killed },
-            |world| world.touches = false,
+            killed,
+            stock(|it| it.forgets_others = true),
+        ),
+        known(
+            "a-removal-of-its-own-arrives-late",
+            Name::FirmBan,
+            flapping,
+            stock(|it| it.forgets_itself = true),
         ),
         known(
             "stock-ban-is-proof-and-no-wait-for-all",
