@@ -11,6 +11,20 @@ use crate::{
     world::{Lock, World},
 };
 
+impl Handler {
+    /// Whether it has begun.
+    #[must_use]
+    pub fn is_at_work(&self) -> bool {
+        !matches!(self.phase, Phase::Idle | Phase::Called)
+    }
+
+    /// The CIB has another version than before.
+    pub fn age(&mut self) {
+        self.is_noted = false;
+        self.memory.is_removing = false;
+    }
+}
+
 /// Whether it may begin its look: it has the lock, can have it, or does without.
 #[must_use]
 pub fn can_look(world: &World, state: &State, node: usize, place: usize) -> bool {

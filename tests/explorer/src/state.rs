@@ -347,18 +347,6 @@ impl Handler {
         self.phase != Phase::Idle
     }
 
-    /// Whether it has begun.
-    #[must_use]
-    pub fn is_at_work(&self) -> bool {
-        !matches!(self.phase, Phase::Idle | Phase::Called)
-    }
-
-    /// The CIB has another version than before.
-    pub fn age(&mut self) {
-        self.is_noted = false;
-        self.memory.is_removing = false;
-    }
-
     /// What was looked at is old.
     pub fn forget(&mut self) {
         self.cib = Handler::IDLE.cib;
