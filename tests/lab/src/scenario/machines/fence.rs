@@ -110,12 +110,16 @@ pub(super) fn table(scenario: Row) -> Vec<Scenario> {
         ),
         takes(
             needs("it is what ours costs beside the stock handlers"),
-            scenario(
-                "fence-cost",
-                "the handlers' own times, ours and stock in turn, and for how long a writer waits for ours",
-                false,
-                cost::cost,
-            ),
+            Scenario {
+                // Eight cuts, and nine calls by hand.
+                bound: super::MINUTES(12),
+                ..scenario(
+                    "fence-cost",
+                    "the handlers' own times, ours and stock in turn, and for how long a writer waits for ours",
+                    false,
+                    cost::cost,
+                )
+            },
         ),
     ]
 }
