@@ -19,7 +19,8 @@ const DELAY: u64 = 4;
 const FROZEN: Duration = Duration::from_secs(30);
 
 /// It thaws when its fencing has been decided and not yet done. In between it may reach its peer again, which is still
-/// Secondary, and write on: then the peer has these writes, too.
+/// Secondary, and write on: then the peer has these writes, too. Or it asks for the rule against its peer first, and writes on
+/// alone: then it is the one to start the guest again, when it is back from the shot. Either is one start, where the data is.
 pub(super) fn shot(cluster: &Cluster) -> Result<Story> {
     let active = cluster.steady()?;
     let (node, other) = (cluster.lab.node(&active)?, cluster.other(&active)?);
@@ -32,11 +33,16 @@ pub(super) fn shot(cluster: &Cluster) -> Result<Story> {
     let zero = Disturbance::Freeze.inflict(cluster, node)?;
     let asked = fencing_asked(cluster, other, &active, zero)?;
     let thawed = Disturbance::Freeze.heal(cluster, node)?;
-    let first = cluster.writing_on(&other.name, thawed, MINUTES(3))?;
     fenced(cluster, &other.name, &active)?;
+    eventually(MINUTES(4), "the guest to boot again", || {
+        if boots_since(cluster, zero) > 0 { Ok(()) } else { Err("no boot") }
+    })?;
+    let booted = cluster.verdict().boots.last().map_or(thawed, |boot| boot.at);
+    cluster.writing_since(booted, SHORT)?;
+    let first = cluster.journal.now();
     other.sh(&format!("crm_resource -r {device} -d pcmk_delay_base"), "shooting at once again")?;
     let now = disturb::steady(cluster)?;
-    claim(now == other.name && boots_since(cluster, zero) == 1, || {
+    claim(boots_since(cluster, zero) == 1, || {
         format!("the guest is on {now} after {} boots", boots_since(cluster, zero))
     })?;
     Ok(Story::at(zero)
