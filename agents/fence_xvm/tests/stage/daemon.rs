@@ -7,12 +7,12 @@ use duet_xvm::{
     Algorithm, Challenge, Datagram, GROUP_V4, GROUP_V6, Operation, Outstanding, Protection,
     REQUEST, Request,
 };
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// What it does with somebody who asks.
 #[derive(Debug, Clone)]
@@ -127,7 +127,7 @@ impl Daemon {
 
     /// One that listens for streams.
     pub(crate) fn tcp(at: &str, settings: Settings) -> Self {
-        let listener = TcpListener::bind((at, 1229)).unwrap();
+        let listener = listener(at);
         listener.set_nonblocking(true).unwrap();
         Self::run(settings, move |settings, heard, stop| {
             while !stop.load(Ordering::Relaxed) {
@@ -208,6 +208,19 @@ impl Drop for Daemon {
         let ended = self.thread.take().unwrap().join();
         if !std::thread::panicking() {
             ended.unwrap();
+        }
+    }
+}
+
+/// A child that another test has just forked holds the listener of a daemon that was here before, until it is executed.
+fn listener(at: &str) -> TcpListener {
+    let until = Instant::now() + Duration::from_secs(10);
+    loop {
+        match TcpListener::bind((at, 1229)) {
+            Err(error) if error.kind() == ErrorKind::AddrInUse && Instant::now() < until => {
+                std::thread::sleep(Duration::from_millis(5));
+            }
+            bound => return bound.unwrap(),
         }
     }
 }
