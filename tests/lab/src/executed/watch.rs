@@ -17,8 +17,8 @@ use std::time::{Duration, Instant};
 
 /// How often a quiet watcher looks whether it is to stop.
 const TURN: u16 = 500;
-/// Who was called may be asked for this long: until then it is still its parent's image.
-const YOUNG: Duration = Duration::from_secs(1);
+/// Who was called may be asked for this long: until then it is still its parent's image, on a busy machine for a while.
+const YOUNG: Duration = Duration::from_secs(5);
 
 /// Which version of which file: its device, number, size and time of change.
 type Identity = (u64, u64, u64, i64, i64);
@@ -203,19 +203,20 @@ mod tests {
         if !wait("a watcher", &|notes| notes.contains(&Note::Begin)) {
             return;
         }
-        // A copy of a program that ends by itself, under a name of interest, called by another.
+        // A copy of a program that lives until it was seen, under a name of interest, called by another.
         let program = dir.path().join("fence_test");
         fs::copy("/bin/sleep", &program).unwrap();
         fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
         let link = dir.path().join("by_this_name");
         std::os::unix::fs::symlink(&program, &link).unwrap();
-        let status = std::process::Command::new(&link).arg("0.3").status().unwrap();
-        assert!(status.success());
+        let mut process = std::process::Command::new(&link).arg("60").spawn().unwrap();
         let content = fingerprint(&fs::read(&program).unwrap());
         let path = program.canonicalize().unwrap().to_string_lossy().into_owned();
         let called = Some("by_this_name".to_owned());
         let wanted = Note::Run { content, path, called };
         wait("the program", &|notes| notes.contains(&wanted));
+        process.kill().unwrap();
+        process.wait().unwrap();
         stop.store(true, Ordering::Relaxed);
         thread.join().unwrap().unwrap();
     }
