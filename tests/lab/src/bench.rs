@@ -76,7 +76,7 @@ pub(crate) fn run(
     results.machine.load_after = load();
     let text = table::text(&results);
     print!("\n{text}");
-    let dir = place.file("reports").join("bench");
+    let dir = place.reports.join("bench");
     let json = serde_json::to_string_pretty(&table::Report::of(&results))
         .expect("results hold only text and numbers");
     image::write(&dir.join("bench.txt"), text.as_bytes())?;

@@ -80,7 +80,7 @@ fn show(cluster: &Cluster, place: &Place, tell: &mut dyn FnMut(&str)) -> Result<
         Outcome::Intact => Some(format!("What was executed: {}", breaches.join("; "))),
         Outcome::Incomplete | Outcome::Violated => Some(format!("The oracle: {verdict}")),
     };
-    let dir = place.file("reports").join("demo");
+    let dir = place.reports.join("demo");
     crate::image::write(&dir.join("timeline.txt"), timeline.render(Detail::Steps).as_bytes())?;
     let scene = Scene {
         name: "make demo",
@@ -145,7 +145,7 @@ fn duties(programs: &Programs) -> Vec<Duty> {
 fn next(place: &Place, keep: bool, tell: &mut dyn FnMut(&str)) {
     const LAB: &str = "cargo run -q --release -p lab --";
     tell("what to try next:");
-    tell(&format!("  look at it      {}", place.file("reports/demo/report.html").display()));
+    tell(&format!("  look at it      {}", place.reports.join("demo/report.html").display()));
     if keep {
         tell(&format!("  the cluster     {LAB} run node2 crm_mon -1rf"));
         tell(&format!("  DRBD            {LAB} run node2 cat /proc/drbd"));
@@ -213,7 +213,7 @@ pub(crate) fn set_up_and_keep(
     let cluster = Cluster::watch(lab, settings.programs.clone())?;
     let outcome = cluster.set_up(tell);
     if outcome.is_err() {
-        report::keep_logs(&place.file("reports").join("failed-set-up"), &cluster);
+        report::keep_logs(&place.reports.join("failed-set-up"), &cluster);
         cluster.down()?;
     }
     outcome

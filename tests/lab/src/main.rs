@@ -73,6 +73,9 @@ struct Scenarios {
     /// How often `versus-stock` measures each.
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u8).range(1..=50))]
     rounds: u8,
+    /// How many labs at once; each needs 3 GB of memory and a processor.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=8))]
+    lanes: u8,
     #[arg(required = true)]
     names: Vec<String>,
 }
@@ -247,13 +250,15 @@ fn obey(arguments: &Arguments) -> Result<i32> {
             rows.extend(wire::rows(&place, &settings, &wires, &mut tell));
             let rounds = usize::from(scenarios.rounds);
             rows.extend(versus::row(&place, &settings, &parts, rounds, &mut tell));
-            rows.extend(runner::run(&place, &settings, &chosen, &mut tell)?);
+            let began = std::time::Instant::now();
+            let lanes = usize::from(scenarios.lanes);
+            rows.extend(runner::lanes::run(&place, &settings, &chosen, lanes, &mut tell)?);
             print!("\n{}", report::table(&rows));
-            report::index(&place.file("reports"), &rows)?;
+            report::index(&place.reports, &rows)?;
             tell(&format!(
                 "{:.0} s in all; to look at: {}",
-                runner::total(&rows).as_secs_f64(),
-                place.file("reports/index.html").display()
+                began.elapsed().as_secs_f64(),
+                place.reports.join("index.html").display()
             ));
             Ok(i32::from(rows.iter().any(report::Row::failed)))
         }

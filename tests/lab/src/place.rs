@@ -16,6 +16,8 @@ pub(crate) struct Place {
     pub(crate) cache: PathBuf,
     /// This lab's sockets, disks and logs; `DUET_LAB_DIR`, else `/var/tmp/duet-lab`.
     pub(crate) run: PathBuf,
+    /// What is left of its scenarios: in `run`, or with the lab that it is a lane of.
+    pub(crate) reports: PathBuf,
 }
 
 impl Place {
@@ -25,10 +27,22 @@ impl Place {
                 .filter(|value| !value.is_empty())
                 .map_or(default.into(), PathBuf::from)
         };
-        Self {
-            cache: from("DUET_LAB_CACHE", "/var/cache/duet-lab"),
-            run: from("DUET_LAB_DIR", "/var/tmp/duet-lab"),
-        }
+        Self::in_directories(
+            from("DUET_LAB_CACHE", "/var/cache/duet-lab"),
+            from("DUET_LAB_DIR", "/var/tmp/duet-lab"),
+        )
+    }
+
+    fn in_directories(cache: PathBuf, run: PathBuf) -> Self {
+        let reports = run.join("reports");
+        Self { cache, run, reports }
+    }
+
+    /// Room for a second lab beside this one (lane 2, 3 and so on), in a directory beside its, with the same reports.
+    pub(crate) fn lane(&self, number: usize) -> Self {
+        let mut run = self.run.clone().into_os_string();
+        run.push(format!("-lane{number}"));
+        Self { run: run.into(), ..self.clone() }
     }
 
     /// Makes both directories, or recognises them as a lab's: what lies in them is removed without
@@ -223,7 +237,7 @@ mod tests {
     fn a_directory_with_somebody_elses_files_is_refused() {
         let dir = tempfile::tempdir().unwrap();
         let [run, cache] = ["run", "cache"].map(|name| dir.path().join(name));
-        let place = Place { cache: cache.clone(), run: run.clone() };
+        let place = Place::in_directories(cache.clone(), run.clone());
         place.create().unwrap();
         fs::write(run.join("node1.xml"), "").unwrap();
         place.create().unwrap();

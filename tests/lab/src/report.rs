@@ -67,6 +67,11 @@ impl Row {
         }
     }
 
+    /// The scenario's full name.
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
     pub(crate) fn failed(&self) -> bool {
         matches!(self.end, End::Broke(_))
     }

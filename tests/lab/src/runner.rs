@@ -1,6 +1,8 @@
 //! Runs scenarios: shares a cluster among those that can, holds each to its bound, judges, reports,
 //! and takes everything down whatever happened.
 
+pub(crate) mod lanes;
+
 use crate::cluster::Cluster;
 use crate::executed::Since;
 use crate::failure::{Failure, Result};
@@ -16,7 +18,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 /// Runs them in order; the rows of the table come back, failures among them.
-pub(crate) fn run(
+fn run(
     place: &Place,
     settings: &Settings,
     scenarios: &[Scenario],
@@ -71,7 +73,7 @@ pub(crate) fn run(
             let executed = cluster.executed(&since);
             let course = Course { about: scenario.about, began: started, executed };
             let with_logs = row.failed();
-            report::keep(&place.file("reports"), &mut row, course, cluster, with_logs)?;
+            report::keep(&place.reports, &mut row, course, cluster, with_logs)?;
         }
         tell(&row.line());
         if row.failed() || scenario.spoils {
@@ -121,7 +123,7 @@ pub(crate) fn cluster(
 ) -> Result<Cluster> {
     let cluster = nodes(place, settings, tell)?;
     if let Err(failure) = cluster.set_up(tell) {
-        report::keep_logs(&place.file("reports").join("failed-set-up"), &cluster);
+        report::keep_logs(&place.reports.join("failed-set-up"), &cluster);
         cluster.down()?;
         return Err(failure);
     }
@@ -167,9 +169,4 @@ fn end(current: Option<(Group, Arc<Cluster>)>) -> Result<()> {
         Some((_, cluster)) => cluster.down(),
         None => Ok(()),
     }
-}
-
-/// Bounds and names the whole run: used by `main` to say how long everything took.
-pub(crate) fn total(rows: &[Row]) -> Duration {
-    rows.iter().map(|row| row.took).sum()
 }

@@ -14,6 +14,7 @@ use duet_oracle::judge::Outcome;
 use std::time::Duration;
 
 /// One scenario of the table.
+#[derive(Clone)]
 pub(crate) struct Scenario {
     pub(crate) name: &'static str,
     pub(crate) topology: Topology,
@@ -33,6 +34,8 @@ pub(crate) struct Scenario {
     pub(crate) takes_over: bool,
     /// Leaves a record that no further verdict can build on.
     pub(crate) spoils: bool,
+    /// Measures, and wants nothing else to run on the machine meanwhile.
+    pub(crate) alone: bool,
     /// Above this, it hangs.
     pub(crate) bound: Duration,
     pub(crate) run: fn(&Cluster) -> Result<Story>,

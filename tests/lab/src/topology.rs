@@ -99,7 +99,7 @@ impl Lab {
         };
         if let Err(failure) = lab.make_nodes(settings, &image) {
             // What a half-made lab can tell is worth more than the half-made lab.
-            drop(lab.collect_logs(&place.file("reports").join("failed-up")));
+            drop(lab.collect_logs(&place.reports.join("failed-up")));
             lab.down()?;
             return Err(failure);
         }

@@ -86,7 +86,7 @@ fn measure(
     rounds: usize,
     tell: &mut dyn FnMut(&str),
 ) -> Result<Story> {
-    let dir = place.file("reports").join(NAME);
+    let dir = place.reports.join(NAME);
     let mut taken: Vec<(Whose, Taken)> = Vec::new();
     let outcome: Result<()> = (1..=rounds).try_for_each(|round| {
         Whose::of_round(round).into_iter().try_for_each(|whose| {

@@ -42,7 +42,7 @@ pub(crate) fn run(
         processes.push(fork_and_exec(&cluster)?);
         Ok(())
     });
-    let dir = place.file("reports").join("yardstick");
+    let dir = place.reports.join("yardstick");
     let kept = keep(&dir, &cluster, outcome.is_err());
     cluster.down()?;
     let comparison = recorded::Comparison::new(&recorded::stock(), &samples, &processes, &load);

@@ -33,6 +33,7 @@ go:	xorw %ax,%ax
 	outw %ax,%dx
 rd:	movb $0x42,%ah			# the whole ring to 1000:0000; an unreadable disk is waited for,
 	movw $dapr,%si			# a boot line made of nothing would accuse the wrong one
+	movw $127,dapr+2
 	call disk
 	jc rd
 	movw $0x1000,%ax
@@ -96,6 +97,7 @@ next:	incl %ebx
 	movl %edx,dapw+8
 again:	movw $0x4300,%ax
 	movw $dapw,%si
+	movw $1,dapw+2			# an error leaves there how many were written, and none would be next
 	call disk
 	movb $'A',%al
 	jnc 1f

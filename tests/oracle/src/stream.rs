@@ -1,6 +1,8 @@
 //! Makes lines out of the guest's serial output, which arrives as datagrams of often one byte each.
 //! Every line carries the time of its last byte and its node. Invariant: a line that is not exactly
-//! in the guest's form is never guessed at; it becomes [`Line::Garbled`] with what was seen.
+//! in the guest's form is never guessed at; it becomes [`Line::Garbled`] with what was seen. A guest
+//! that migrates in the middle of a line ends it in the other node: an end without a beginning is
+//! put to the beginning that another node just left, where both together are such a line.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -9,6 +11,9 @@ use serde::{Deserialize, Serialize};
 
 /// A longer run without a line end is not the guest.
 const LONGEST: usize = 64;
+
+/// From the last byte in one node to the line's end in the other: the silence of a migration, on a busy machine.
+const LONGEST_SILENCE: Duration = Duration::from_secs(10);
 
 /// One line of the guest. The form is described in `guest.S`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -55,9 +60,14 @@ struct Pending {
 impl Assembler {
     /// Takes one datagram and returns the lines that it completed.
     pub fn feed(&mut self, at: Duration, source: &str, bytes: &[u8]) -> Vec<Stamped> {
-        let pending = self.pending.entry(source.to_owned()).or_default();
         let mut done = Vec::new();
         for &byte in bytes {
+            if byte == b'\n'
+                && let Some(begin) = self.begin_elsewhere(at, source)
+            {
+                self.pending.entry(source.to_owned()).or_default().text.insert_str(0, &begin);
+            }
+            let pending = self.pending.entry(source.to_owned()).or_default();
             // A capital letter occurs only at the beginning of a line: what was pending has lost its
             // end (the machine died in the middle of a line, or a datagram did).
             if byte == b'\n' || byte.is_ascii_uppercase() || pending.text.len() >= LONGEST {
@@ -70,6 +80,21 @@ impl Assembler {
             pending.last = at;
         }
         done
+    }
+
+    /// Takes the beginning of the line that ends here without one, where another node has left it.
+    fn begin_elsewhere(&mut self, at: Duration, source: &str) -> Option<String> {
+        let end = self.pending.get(source).map_or("", |pending| pending.text.as_str()).to_owned();
+        if matches!(parse(&end), Line::Boot { .. } | Line::Ack(_) | Line::Error(_)) {
+            return None;
+        }
+        let fits = |(other, pending): &(&String, &mut Pending)| {
+            *other != source
+                && at.saturating_sub(pending.last) <= LONGEST_SILENCE
+                && !matches!(parse(&format!("{}{end}", pending.text)), Line::Garbled(_))
+        };
+        let (_, begun) = self.pending.iter_mut().find(fits)?;
+        Some(std::mem::take(&mut begun.text))
     }
 
     /// What is left without a line end when the recording stops.
@@ -187,6 +212,39 @@ mod tests {
         assert!(assembler.feed(at(1), "node1", b"A 000").is_empty());
         assert_eq!(assembler.feed(at(2), "node2", b"A 00000007\n")[0].line, Line::Ack(7));
         assert_eq!(assembler.feed(at(3), "node1", b"00008\n")[0].line, Line::Ack(8));
+    }
+
+    #[test]
+    fn a_line_that_migrates_is_one_line_of_where_it_ends() {
+        for split in 1..=10 {
+            let (begin, end) = b"A 00000aad\n".split_at(split);
+            let mut assembler = Assembler::default();
+            assert!(assembler.feed(at(1), "node1", begin).is_empty(), "{split}");
+            let done = assembler.feed(at(2), "node2", end);
+            let wanted = Stamped { at: at(2), source: "node2".into(), line: Line::Ack(0xaad) };
+            assert_eq!(done, [wanted], "{split}");
+            assert!(assembler.finish().is_empty(), "{split}");
+        }
+    }
+
+    #[test]
+    fn halves_that_are_no_line_of_the_guest_or_too_far_apart_stay_halves() {
+        let late = 10_002;
+        let table: &[(&[u8], u64, &[u8])] =
+            &[(b"A 0000", 2, b"aad\n"), (b"A 0000", 2, b"000aad\n"), (b"A 00000", late, b"aad\n")];
+        for (begin, when, end) in table {
+            let mut assembler = Assembler::default();
+            assembler.feed(at(1), "node1", begin);
+            let mut seen = assembler.feed(at(*when), "node2", end);
+            seen.extend(assembler.finish());
+            let halves = seen.iter().filter(|line| matches!(line.line, Line::Garbled(_))).count();
+            assert_eq!(halves, 2, "{seen:?}");
+        }
+        // A whole line takes nothing from a node that died in the middle of another.
+        let mut assembler = Assembler::default();
+        assembler.feed(at(1), "node1", b"A 0000");
+        assert_eq!(assembler.feed(at(2), "node2", b"A 00000007\n")[0].line, Line::Ack(7));
+        assert_eq!(assembler.finish()[0].line, Line::Garbled("A 0000".into()));
     }
 
     #[test]

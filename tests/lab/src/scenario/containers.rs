@@ -31,6 +31,7 @@ pub(super) fn table() -> Vec<Scenario> {
         bare: false,
         takes_over: false,
         spoils: false,
+        alone: false,
         bound: Duration::from_secs(240),
         run,
     };

@@ -41,6 +41,7 @@ pub(super) fn table() -> Vec<Scenario> {
         bare: false,
         takes_over,
         spoils: false,
+        alone: false,
         bound: MINUTES(6),
         run,
     };
@@ -178,7 +179,6 @@ pub(super) fn table() -> Vec<Scenario> {
             rolling::replacement,
         )
     });
-    // Nodes of another make are another cluster, hence the last.
     // Nodes of another make, and those of which nothing was made, are other clusters, hence the last.
     table.push(Scenario {
         init: Some(Init::Systemd),

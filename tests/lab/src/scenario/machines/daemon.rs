@@ -127,7 +127,7 @@ pub(super) fn unit(cluster: &Cluster) -> Result<Story> {
     let active = cluster.steady()?;
     let node = cluster.other(&active)?;
     node.put("/etc/systemd/system/fence_virtd.service", UNIT)?;
-    node.put("/etc/sysusers.d/fence_virtd.conf", USER)?;
+    node.put("/usr/lib/sysusers.d/fence_virtd.conf", USER)?;
     node.put("/etc/fence_virt.conf", CONFIGURATION)?;
     node.put("/root/powered.xml", GUEST)?;
     let prepare = "chmod 600 /etc/fence_virt.conf && systemd-sysusers && systemctl daemon-reload && \
@@ -151,7 +151,7 @@ pub(super) fn unit(cluster: &Cluster) -> Result<Story> {
     let exposure = exposure(&security)?;
     claim(exposure <= EXPOSURE, || format!("exposure {exposure}:\n{security}"))?;
     let restore = "systemctl stop fence_virtd && rm /etc/systemd/system/fence_virtd.service \
-                   /etc/sysusers.d/fence_virtd.conf /etc/fence_virt.conf && systemctl daemon-reload && \
+                   /usr/lib/sysusers.d/fence_virtd.conf /etc/fence_virt.conf && systemctl daemon-reload && \
                    virsh -q destroy powered; virsh -q undefine powered; cp -p /root/libvirtd.conf /etc/libvirt/ && \
                    systemctl restart libvirtd";
     node.run(restore, MINUTES(2))?.success("putting the node back")?;

@@ -75,34 +75,32 @@ pub(super) fn pacemaker(cluster: &Cluster) -> Result<Story> {
         .figure("downtime", downtime(cluster, zero)?))
 }
 
-/// Parts that pacemakerd starts again without anybody else taking note, one after the other. Then the one that keeps the
-/// CIB: the controller cannot go on without it and leaves, and a node that leaves while resources run in it is fenced.
+/// Parts that pacemakerd starts again. The controller goes with the executor's and the CIB's connection, and a node whose
+/// controller has left while resources run in it is fenced, unless it is back before anybody decided that: both is seen.
 pub(super) fn parts(cluster: &Cluster) -> Result<Story> {
-    let active = cluster.steady()?;
-    let node = cluster.lab.node(&active)?;
-    let calm = Calm::before(cluster)?;
-    let zero = cluster.journal.now();
-    for name in ["execd", "controld"] {
-        Disturbance::DaemonKilled(name).inflict(cluster, node)?;
+    let mut active = cluster.steady()?;
+    let mut story = Story::at(cluster.journal.now());
+    for (name, figure) in [
+        ("execd", "execd: whole again"),
+        ("controld", "controld: whole again"),
+        ("based", "based: whole again"),
+    ] {
+        let node = cluster.lab.node(&active)?;
+        let killed = Disturbance::DaemonKilled(name).inflict(cluster, node)?;
         there_again(node, name)?;
-        let still = disturb::steady(cluster)?;
-        claim(still == active && boots_since(cluster, zero) == 0, || {
-            format!("without pacemaker-{name} the guest was started again, on {still}")
+        pause(A_DECISION);
+        Disturbance::DaemonKilled(name).heal(cluster, node)?;
+        let now = disturb::steady(cluster)?;
+        let boots = boots_since(cluster, killed);
+        claim(boots == usize::from(now != active), || {
+            format!(
+                "without pacemaker-{name} the guest went from {active} to {now} by {boots} boots"
+            )
         })?;
+        story = story.figure(figure, cluster.journal.now() - killed);
+        active = now;
     }
-    calm.kept(cluster)?;
-    let killed = Disturbance::DaemonKilled("based").inflict(cluster, node)?;
-    there_again(node, "based")?;
-    pause(A_DECISION);
-    Disturbance::DaemonKilled("based").heal(cluster, node)?;
-    let now = disturb::steady(cluster)?;
-    let boots = boots_since(cluster, zero);
-    claim(boots == usize::from(now != active), || {
-        format!("without pacemaker-based the guest is on {now} after {boots} boots")
-    })?;
-    Ok(Story::at(zero)
-        .figure("execd, controld", killed - zero)
-        .figure("based: whole again", cluster.journal.now() - killed))
+    Ok(story)
 }
 
 /// Waits until a part of Pacemaker's runs again, whether the node was rebooted for that or not.

@@ -112,6 +112,7 @@ pub(super) fn table(scenario: Row) -> Vec<Scenario> {
         },
         Scenario {
             ours: Some(("drbd", "it is what ours costs beside the stock agent")),
+            alone: true,
             ..scenario(
                 "drbd-cost",
                 "monitors, ours and stock in turn: processor time and child processes",

@@ -5,7 +5,7 @@ use super::drbd::{FIRST, GOOD};
 use super::fence::ledger;
 use crate::cluster::Cluster;
 use crate::failure::Result;
-use crate::node::{Cable, Node, SHORT, Switch};
+use crate::node::{Cable, SHORT, Switch};
 use crate::scenario::checks::{Calm, failures, forget_failures, settled};
 use crate::scenario::{Story, boots_since, claim, downtime};
 use duet_oracle::phase::{Phase, recognise};
@@ -35,15 +35,14 @@ pub(super) fn live_migration(cluster: &Cluster) -> Result<Story> {
     calm.kept(cluster)?;
     let found = failures(cluster.lab.node(&active)?)?;
     claim(found.is_empty(), || format!("operations failed: {found}"))?;
-    let (cut, winner) = cut(cluster)?;
-    let first = cluster.writing_on(&winner.name, cut, PATIENCE)?;
+    let one_writes = cut(cluster)?;
     forbid(cluster)?;
     Ok(Story::at(zero)
         .figure("there", there - go)
         .figure("downtime", outage)
         .figure("back", back - turn)
         .figure("downtime", outage_back)
-        .figure("cut to one writing", first - cut))
+        .figure("cut to one writing", one_writes))
 }
 
 /// As an administrator would: DRBD first, then the cluster, then the guest's resource.
@@ -111,8 +110,8 @@ fn moved(cluster: &Cluster, from: &str, to: &str, zero: Duration) -> Result<Dura
     Ok(first)
 }
 
-/// The link is cut under two Primaries, and mended when one is left. When, and who.
-fn cut(cluster: &Cluster) -> Result<(Duration, &Node)> {
+/// The link is cut under two Primaries, and mended when one is left. From the cut to the first write after the answer.
+fn cut(cluster: &Cluster) -> Result<Duration> {
     let active = cluster.steady()?;
     let passive = cluster.other(&active)?;
     let zero = cluster.journal.mark(&format!("replication cable of {} pulled", passive.name));
@@ -130,7 +129,8 @@ fn cut(cluster: &Cluster) -> Result<(Duration, &Node)> {
     })?;
     let winner = cluster.lab.node(&answer)?;
     let loser = cluster.other(&answer)?;
-    cluster.journal.mark(&format!("{} goes on, {} is banned", winner.name, loser.name));
+    let goes_on = format!("{} goes on, {} is banned", winner.name, loser.name);
+    let answered = cluster.journal.mark(&goes_on);
     let end = eventually(PATIENCE, &format!("{} to be Primary no longer", loser.name), || {
         let told = told(cluster, zero);
         told.iter()
@@ -144,7 +144,7 @@ fn cut(cluster: &Cluster) -> Result<(Duration, &Node)> {
             .ok_or_else(|| format!("{told:?}"))
     })?;
     cluster.journal.mark(&format!("{} was {end}", loser.name));
-    cluster.writing_on(&winner.name, cluster.journal.now(), PATIENCE)?;
+    let first = cluster.writing_on(&winner.name, answered, PATIENCE)?;
     let nodes = [active.as_str(), passive.name.as_str()];
     let both = ledger::both_writable_since(&cluster.journal.events(), zero, &nodes);
     claim(both.is_none(), || format!("two could write after the cut: {both:?}"))?;
@@ -157,7 +157,7 @@ fn cut(cluster: &Cluster) -> Result<(Duration, &Node)> {
     cluster.disk_reaches(winner, BOTH, PATIENCE)?;
     let still = cluster.steady()?;
     claim(still == winner.name, || format!("the guest went from {} to {still}", winner.name))?;
-    Ok((zero, winner))
+    Ok(first - zero)
 }
 
 /// What every node has told since then, as steps.

@@ -113,6 +113,7 @@ pub(super) fn table(scenario: Row) -> Vec<Scenario> {
             Scenario {
                 // Eight cuts, and nine calls by hand.
                 bound: super::MINUTES(12),
+                alone: true,
                 ..scenario(
                     "fence-cost",
                     "the handlers' own times, ours and stock in turn, and for how long a writer waits for ours",

@@ -51,7 +51,8 @@ pub(super) fn cluster_cut(cluster: &Cluster) -> Result<Story> {
 }
 
 /// Both lose power at once. The one that was active comes back alone, and waits; its administrator, sure that the other is
-/// off, says that it is not to be waited for.
+/// off, says that it is not to be waited for. Whether the other has newer data, only the administrator can know: that is a
+/// second word. Then the other one comes back, and what it has is overwritten.
 pub(super) fn alone(cluster: &Cluster) -> Result<Story> {
     let active = cluster.steady()?;
     let (node, other) = (cluster.lab.node(&active)?, cluster.other(&active)?);
@@ -65,11 +66,15 @@ pub(super) fn alone(cluster: &Cluster) -> Result<Story> {
     let booted = Disturbance::PowerCut.heal(cluster, node)?;
     waits_for_the_other(node)?;
     pause(A_WHILE);
-    let seen = device(node)?;
-    claim(!seen.contains("ro:Primary"), || format!("{active} alone became {seen}"))?;
-    claim(boots_since(cluster, zero) == 0, || "the guest was started without quorum".to_owned())?;
-    let told = cluster.journal.mark("corosync-cmapctl -s quorum.cancel_wait_for_all u8 1");
+    unpromoted(cluster, node, zero)?;
+    cluster.journal.mark("corosync-cmapctl -s quorum.cancel_wait_for_all u8 1");
     not_waited_for(node)?;
+    cluster.disk_reaches(node, "ro:Secondary/Unknown ds:Consistent/DUnknown", MINUTES(2))?;
+    settled(node)?;
+    pause(A_WHILE);
+    unpromoted(cluster, node, zero)?;
+    let told = cluster.journal.mark("drbdadm primary --force r0; drbdadm secondary r0");
+    node.sh("drbdadm primary --force r0 && drbdadm secondary r0", "saying whose data is good")?;
     let first = cluster.writing_on(&active, told, MINUTES(3))?;
     Disturbance::PowerCut.heal(cluster, other)?;
     let still = disturb::steady(cluster)?;
@@ -81,6 +86,14 @@ pub(super) fn alone(cluster: &Cluster) -> Result<Story> {
         .figure("alone without writing", told - booted)
         .figure("word to first write", first - told)
         .figure("downtime", downtime(cluster, zero)?))
+}
+
+/// Nobody may write: the kernel says so, and no guest was started.
+fn unpromoted(cluster: &Cluster, node: &Node, zero: Duration) -> Result<()> {
+    let seen = device(node)?;
+    claim(!seen.contains("ro:Primary") && boots_since(cluster, zero) == 0, || {
+        format!("{} alone became {seen}, {} boots", node.name, boots_since(cluster, zero))
+    })
 }
 
 /// The link is cut, the peer is banned, and then the only good disk fails under the guest.

@@ -29,7 +29,9 @@ pub(super) fn server(cluster: &Cluster) -> Result<Story> {
     let active = cluster.lab.node(&cluster.steady()?)?;
     let other = cluster.other(&active.name)?;
     make(cluster, active, other)?;
+    // Two nodes without KVM take minutes for what ten agents' probes and five starts are.
     let first = runs_on(cluster, other)?;
+    settled(other)?;
     let client = Client::start(cluster);
     client.writes_after(cluster.journal.now())?;
     let (here, there) = if first == active.name { (active, other) } else { (other, active) };
@@ -82,8 +84,8 @@ fn make(cluster: &Cluster, active: &Node, other: &Node) -> Result<()> {
     other.put("/root/nfs.crm", &group(cluster))?;
     other
         .run("crm -F configure load update /root/nfs.crm", PATIENCE)?
-        .success("configuring the server")?;
-    settled(other)
+        .success("configuring the server")
+        .map(drop)
 }
 
 fn resource(cluster: &Cluster) -> String {
