@@ -52,7 +52,7 @@ pub(super) fn cluster_cut(cluster: &Cluster) -> Result<Story> {
 
 /// Both lose power at once. The one that was active comes back alone, and waits; its administrator, sure that the other is
 /// off, says that it is not to be waited for. Whether the other has newer data, only the administrator can know: that is a
-/// second word. Then the other one comes back, and what it has is overwritten.
+/// second word. To DRBD that is a split brain, which a third one ends when the other node is back.
 pub(super) fn alone(cluster: &Cluster) -> Result<Story> {
     let active = cluster.steady()?;
     let (node, other) = (cluster.lab.node(&active)?, cluster.other(&active)?);
@@ -77,6 +77,12 @@ pub(super) fn alone(cluster: &Cluster) -> Result<Story> {
     node.sh("drbdadm primary --force r0 && drbdadm secondary r0", "saying whose data is good")?;
     let first = cluster.writing_on(&active, told, MINUTES(3))?;
     Disturbance::PowerCut.heal(cluster, other)?;
+    for node in [other, node] {
+        cluster.disk_reaches(node, "cs:StandAlone", MINUTES(2))?;
+    }
+    cluster.journal.mark(&format!("drbdadm connect --discard-my-data r0 in {}", other.name));
+    other.sh("drbdadm connect --discard-my-data r0", "giving up what the other one has")?;
+    node.sh("drbdadm connect r0", "connecting to it")?;
     let still = disturb::steady(cluster)?;
     claim(still == active && boots_since(cluster, zero) == 1, || {
         format!("the guest is on {still} after {} boots", boots_since(cluster, zero))
