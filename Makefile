@@ -10,6 +10,8 @@ SCENARIO  ?= all
 AGENTS    ?=
 # Debian release of the labs' nodes: bookworm (12) where it is empty, or trixie (13).
 SUITE     ?=
+# How many labs at once. Everything together takes two, and 6 GB of memory; what is measured runs alone all the same.
+LANES     ?= $(if $(filter all,$(SCENARIO)),2,1)
 # What decides machines/chaos, a number (empty: another one each time), and for how long new disturbances begin.
 SEED      ?=
 MINUTES   ?=
@@ -63,7 +65,7 @@ help:
 	@echo "make build     build the programs"
 	@echo "make test      format, lints and every test that needs no lab"
 	@echo "make demo      two machines, one guest, a power cut (root; KEEP=1 leaves the lab up)"
-	@echo "make lab       all scenarios (root; SCENARIO='machines/power-cut ...' chooses, AGENTS=stock compares, SUITE=trixie for Debian 13)"
+	@echo "make lab       all scenarios (root; SCENARIO='machines/power-cut ...' chooses, AGENTS=stock compares, SUITE=trixie for Debian 13, LANES=1 for less memory)"
 	@echo "make bench     what our programs cost beside the stock ones (root)"
 	@echo "make audit     licences, duplicates, sources and advisories of the dependencies"
 	@echo "make install   install the built programs (DESTDIR=, PREFIX=$(PREFIX))"
@@ -91,7 +93,7 @@ demo: deps build
 
 # The lab's own manners are tested with the real thing too, but only where everything is asked for.
 lab: deps build
-	$(LAB) $(SCENARIO)
+	$(LAB) $(SCENARIO) --lanes $(LANES)
 ifeq ($(strip $(SCENARIO)),all)
 	$(CARGO) run --locked -q -p duet-explorer -- --states 10000000
 	DUET_LAB_TESTS=1 $(CARGO) test --locked -p lab --test rough_handling -- --test-threads=1 --nocapture

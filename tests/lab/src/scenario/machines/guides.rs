@@ -13,7 +13,7 @@ pub(super) fn table(scenario: Row) -> Vec<Scenario> {
         // systemd, which the agent of the NFS server wants, as the scenario before it has.
         Scenario {
             init: Some(Init::Systemd),
-            bound: MINUTES(10),
+            bound: MINUTES(15),
             ..scenario(
                 "guide-nfs",
                 "the guides' NFS server on DRBD moves, then its node loses power; no acknowledged line is lost",
