@@ -8,7 +8,7 @@ use crate::node_files::Init;
 use crate::scenario::Scenario;
 
 pub(super) fn table(scenario: Row) -> Vec<Scenario> {
-    let bare = |scenario| Scenario { bare: true, bound: MINUTES(12), ..scenario };
+    let bare = |scenario| Scenario { bare: true, bound: MINUTES(15), ..scenario };
     vec![
         // systemd, which the agent of the NFS server wants, as the scenario before it has.
         Scenario {

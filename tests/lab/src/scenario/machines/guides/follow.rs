@@ -12,8 +12,10 @@ use duet_oracle::eventually;
 use std::sync::Mutex;
 use std::time::Duration;
 
-/// How long one block may take in the slowest lab, and how long its output may be waited for.
+/// How long the output of a block may be waited for.
 const PATIENCE: Duration = Duration::from_secs(120);
+/// How long one block may take in the slowest lab: twenty starts of Python, ten seconds each.
+const TYPING: Duration = Duration::from_secs(360);
 
 /// Where the guide takes the guest's disk from.
 const IMAGE: &str = "/var/lib/libvirt/images/vm1.img";
@@ -263,8 +265,8 @@ impl Reader<'_> {
         }
         let script = format!("set -e\n{{ {script}\n}} 2>&1");
         let ran = match place {
-            "host" => self.cluster.lab.host.run(&["sh", "-c", &script], PATIENCE)?,
-            node => self.cluster.lab.node(node)?.run(&script, PATIENCE)?,
+            "host" => self.cluster.lab.host.run(&["sh", "-c", &script], TYPING)?,
+            node => self.cluster.lab.node(node)?.run(&script, TYPING)?,
         };
         ran.success("typing what the guide says")
     }
