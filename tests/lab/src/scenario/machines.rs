@@ -192,7 +192,7 @@ pub(super) fn table() -> Vec<Scenario> {
     });
     table.push(Scenario {
         init: Some(Init::Systemd),
-        bound: MINUTES(8),
+        bound: MINUTES(12),
         ours: Some(("fence_virtd", "the unit is ours")),
         ..scenario(
             "fence-unit",

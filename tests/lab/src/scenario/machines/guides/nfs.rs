@@ -78,8 +78,11 @@ fn guest(asked: &Node, change: &str) -> Result<()> {
 fn make(cluster: &Cluster, active: &Node, other: &Node) -> Result<()> {
     cluster.journal.mark("an NFS server on a resource of its own");
     let resource = resource(cluster);
+    // sm-notify refuses an address without a name.
+    let name = format!("grep -q '^{ADDRESS} ' /etc/hosts || echo '{ADDRESS} nfs' >>/etc/hosts");
     cluster.everywhere(|node| {
         node.put("/etc/drbd.d/r1.res", &resource)?;
+        node.sh(&name, "naming the server's address")?;
         let script = "set -e; systemctl stop nfs-server; \
             rm -f /etc/systemd/system/*.wants/nfs-server.service /etc/systemd/system/*.wants/nfs-kernel-server.service\n\
             mkdir -p /srv/nfs; drbdadm create-md --force r1; drbdadm up r1";
