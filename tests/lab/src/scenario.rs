@@ -34,7 +34,7 @@ pub(crate) struct Scenario {
     pub(crate) takes_over: bool,
     /// Leaves a record that no further verdict can build on.
     pub(crate) spoils: bool,
-    /// Measures, and wants nothing else to run on the machine meanwhile.
+    /// Wants nothing else to run on the machine meanwhile: it measures, or stock programs would miss their time limits.
     pub(crate) alone: bool,
     /// Above this, it hangs.
     pub(crate) bound: Duration,

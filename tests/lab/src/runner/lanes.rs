@@ -1,5 +1,5 @@
 //! Several labs at once: most of a scenario is waiting for timers, and two of them share two processors well. Invariant: what
-//! each scenario finds is the same as in one lane; what measures runs when everything else is over.
+//! each scenario finds is the same as in one lane; what needs the machine for itself runs when everything else is over.
 
 use super::Group;
 use crate::failure::{Failure, Result};
