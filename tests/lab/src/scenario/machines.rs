@@ -1,7 +1,6 @@
 //! Scenarios that need DRBD's kernel module: two QEMU machines, the guest on the replicated disk.
 
 mod chaos;
-mod daemon;
 mod daemons;
 mod disturb;
 mod drbd;
@@ -13,6 +12,7 @@ mod loss;
 mod rolling;
 mod shutdown;
 mod space;
+mod virtd;
 
 use super::checks::{forget_failures, restarted};
 use super::{Scenario, Story, boots_since, claim, downtime};
@@ -157,7 +157,7 @@ pub(super) fn table() -> Vec<Scenario> {
         )
     });
     table.extend(drbd::table(scenario));
-    table.extend(daemon::table(scenario));
+    table.extend(virtd::table(scenario));
     table.push(Scenario {
         ours: Some(("VirtualDomain", "the stock one restarts the guest when a parameter changes")),
         bound: MINUTES(15),
@@ -200,7 +200,7 @@ pub(super) fn table() -> Vec<Scenario> {
             "fence-unit",
             "fence_virtd.service as a user of its own, with and without polkit, over tcp and vsock",
             false,
-            daemon::unit,
+            virtd::unit,
         )
     });
     table.extend(guides::table(scenario));
