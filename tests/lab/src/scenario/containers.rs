@@ -36,7 +36,8 @@ pub(super) fn table() -> Vec<Scenario> {
         run,
     };
     vec![
-        scenario("start", "from nothing to a guest that writes", start),
+        // It says how long a cluster may take to form.
+        Scenario { alone: true, ..scenario("start", "from nothing to a guest that writes", start) },
         scenario(
             "metadata",
             "crm, pcs, crm_resource and ocf-tester take our agent as one of theirs",
