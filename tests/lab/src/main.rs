@@ -243,6 +243,7 @@ fn obey(arguments: &Arguments) -> Result<i32> {
             image::require_root()?;
             let _lock = place.lock()?;
             let settings = settings(&scenarios.choices, Topology::Machines)?;
+            let began = std::time::Instant::now();
             let mut rows = Vec::new();
             if compares {
                 rows.push(differential::row(&place, &settings, &mut tell));
@@ -250,7 +251,6 @@ fn obey(arguments: &Arguments) -> Result<i32> {
             rows.extend(wire::rows(&place, &settings, &wires, &mut tell));
             let rounds = usize::from(scenarios.rounds);
             rows.extend(versus::row(&place, &settings, &parts, rounds, &mut tell));
-            let began = std::time::Instant::now();
             let lanes = usize::from(scenarios.lanes);
             rows.extend(runner::lanes::run(&place, &settings, &chosen, lanes, &mut tell)?);
             print!("\n{}", report::table(&rows));
