@@ -93,7 +93,10 @@ impl Disturbance {
             }
             Self::Leave => {
                 let to = &cluster.other(&node.name)?.name;
-                let script = format!("crm resource move vm1 {to}");
+                // Where it is already, the command says so and fails.
+                let script = format!(
+                    "[ \"$(crm_resource --locate --quiet -r vm1)\" = {to} ] || crm resource move vm1 {to}"
+                );
                 done(helper(cluster, node)?, &script, "moving the guest")?;
             }
         }
