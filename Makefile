@@ -4,14 +4,14 @@
 CARGO     ?= cargo
 PREFIX    ?= /usr
 DESTDIR   ?=
-# Names of scenarios, or all, containers, machines, versus-stock; see docs/testing.md.
-SCENARIO  ?= all
+# Names of scenarios, or core, all, containers, machines, versus-stock; see docs/testing.md.
+SCENARIO  ?= core
 # stock, ours, or a list like VirtualDomain=stock; empty: ours where it exists.
 AGENTS    ?=
 # Debian release of the labs' nodes: bookworm (12) where it is empty, or trixie (13).
 SUITE     ?=
-# How many labs at once. Everything together takes two, and 6 GB of memory; what is measured runs alone all the same.
-LANES     ?= $(if $(filter all,$(SCENARIO)),2,1)
+# How many labs of machines at once, each with 3 GB of memory, and one of containers beside two; what is measured runs alone all the same.
+LANES     ?= 2
 # What decides machines/chaos, a number (empty: another one each time), and for how long new disturbances begin.
 SEED      ?=
 MINUTES   ?=
@@ -65,7 +65,7 @@ help:
 	@echo "make build     build the programs"
 	@echo "make test      format, lints and every test that needs no lab"
 	@echo "make demo      two machines, one guest, a power cut (root; KEEP=1 leaves the lab up)"
-	@echo "make lab       all scenarios (root; SCENARIO='machines/power-cut ...' chooses, AGENTS=stock compares, SUITE=trixie for Debian 13, LANES=1 for less memory)"
+	@echo "make lab       the scenarios (root; SCENARIO=all for every variant, SCENARIO='machines/power-cut ...' chooses, AGENTS=stock compares, SUITE=trixie for Debian 13)"
 	@echo "make bench     what our programs cost beside the stock ones (root)"
 	@echo "make audit     licences, duplicates, sources and advisories of the dependencies"
 	@echo "make install   install the built programs (DESTDIR=, PREFIX=$(PREFIX))"

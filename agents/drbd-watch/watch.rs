@@ -227,7 +227,8 @@ impl Watch {
         }
         for order in board.start(ATTRIBUTES_AT_ONCE.saturating_sub(self.writing)) {
             self.writing += 1;
-            self.desk.hand_out(Work::Attribute { order, rules: rules.clone() });
+            let (rules, node) = (rules.clone(), self.duty.node.clone());
+            self.desk.hand_out(Work::Attribute { order, rules, node });
         }
     }
 

@@ -9,10 +9,11 @@ use std::{
 
 use duet_host::{
     Lock, clock,
-    drbd::{Sight, Source, look_at_states, look_by_tool},
+    drbd::{Sight, Source, look_at_states, look_by_tool, under_root},
     process::{Call, Ended},
 };
 use duet_ocf::Deadline;
+use duet_pacemaker_ipc::{Attributes, Sockets};
 
 use crate::{
     facts::Kernel,
@@ -26,6 +27,8 @@ const LOCK_PATIENCE: Duration = Duration::from_secs(2);
 pub const HELD_AT_MOST: Duration = Duration::from_secs(10);
 /// More than that is waited for by who must have the last word.
 const LAST_WORD_PATIENCE: Duration = Duration::from_secs(11);
+/// The attribute daemon is asked what it has for no longer than this; then it is told.
+const ASKING: Duration = Duration::from_millis(500);
 /// How long whoever watches may hold it: shorter, so that an agent that stops or promotes the resource gets it in any case.
 const WATCHER_HOLDS: Duration = Duration::from_millis(1500);
 /// What crm_attribute says of an attribute that is not there.
@@ -220,6 +223,11 @@ fn bring_in_line(
     if wanted == Wanted::AsSeen && is_same && in_place == Some(score) {
         return Ok(Done::InPlace(score));
     }
+    if let Some(before) = before.filter(|_| wanted == Wanted::AsSeen && is_same) {
+        if confirm(before, path, score, node, deadline) {
+            return Ok(Done::InPlace(score));
+        }
+    }
     let recorded = put_down(described, path);
     // Taken before the call: a daemon that is restarted during it is another one than this.
     let mark = Mark::now();
@@ -228,6 +236,36 @@ fn bring_in_line(
     record.written = mark.map(|mark| Written { score, mark });
     record.write(path).map_err(Error::Record)?;
     Ok(Done::Wrote(score))
+}
+
+/// Whether the score that was written last is this one, and the attribute daemon says that it has it: then it counts as written
+/// now. To ask is one message; to tell is a program of Pacemaker's. That there is none is told: the CIB may have one all the same.
+fn confirm(
+    before: Record,
+    path: &Path,
+    score: Score,
+    node: Option<&str>,
+    deadline: Deadline,
+) -> bool {
+    let Score::Set(value) = score else { return false };
+    let is_remembered = before.written.as_ref().is_some_and(|written| written.score == score);
+    // Taken before the question: a daemon that is restarted during it is another one than this.
+    let Some(mark) = Mark::now().filter(|_| is_remembered) else { return false };
+    let name = format!("master-{}", before.instance);
+    has_attribute(&name, &value.to_string(), node, deadline)
+        && Record { written: Some(Written { score, mark }), ..before }.write(path).is_ok()
+}
+
+/// Whether the attribute daemon says that this node's attribute of this name has this value; not if it says nothing that is
+/// understood within half a second, nor where nobody knows which node this is.
+#[must_use]
+pub fn has_attribute(name: &str, value: &str, node: Option<&str>, deadline: Deadline) -> bool {
+    let Some(node) = node else { return false };
+    let deadline = deadline.within(clock::now(), ASKING);
+    let sockets = Sockets::under(&under_root(""));
+    Attributes::connect(&sockets, deadline)
+        .and_then(|mut daemon| daemon.value(name, node, deadline))
+        .is_ok_and(|has| has.as_deref() == Some(value))
 }
 
 /// Where no score is written, so that whoever watches knows that the resource is managed, and by which options. The score that is in

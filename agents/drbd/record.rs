@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// How long a written score is relied upon. Somebody may remove it behind our back (`crm_attribute -D`, a node that is cleared),
-/// and a node without its score cannot take over: a minute bounds that, and one call in a minute costs nothing.
+/// and a node without its score cannot take over: a minute bounds that, and one question in a minute costs nothing.
 pub const LASTS: Duration = Duration::from_secs(60);
 
 /// A record is far shorter.

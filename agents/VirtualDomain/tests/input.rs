@@ -147,13 +147,18 @@ fn who_runs_has_to_be_told_before_an_unreadable_definition_is_nobody() {
         fs::read(path.join("cmdline"))
             .is_ok_and(|line| line.windows(6).any(|word| word == b"guest="))
     };
-    if fs::read_dir("/proc").unwrap().any(|entry| entry.is_ok_and(|entry| is_guest(entry.path()))) {
+    let guests =
+        || fs::read_dir("/proc").unwrap().any(|entry| entry.is_ok_and(|one| is_guest(one.path())));
+    let Some(stage) = Stage::new(World { frozen: true, ..World::default() }) else { return };
+    stage.lose_definition();
+    let before = guests();
+    let codes = (stage.run("monitor").code, stage.run("stop").code);
+    // Somebody may have started one meanwhile: a lab beside.
+    if before || guests() {
         println!("skipped: a node without guests and without the file: guests run on this machine");
         return;
     }
-    let Some(stage) = Stage::new(World { frozen: true, ..World::default() }) else { return };
-    stage.lose_definition();
-    assert_eq!((stage.run("monitor").code, stage.run("stop").code), (7, 0));
+    assert_eq!(codes, (7, 0));
 }
 
 #[test]

@@ -7,7 +7,7 @@ mod stage;
 use std::time::Duration;
 
 use duet_drbd::{Disk, Role};
-use duet_fake_tools::Answer;
+use duet_fake_tools::{Answer, FakeDaemons};
 use stage::{Stage, alone, resource, well};
 
 const AUTO: (&str, &str) = ("auto_promote", "true");
@@ -164,4 +164,25 @@ fn attributes_that_the_cluster_has_lost_are_written_again() {
     stage.attribute_daemon(14004);
     let again = "--name drbd-promotion-score-r0 --update-both 10102 --delay 5".to_owned();
     stage.until("them again", |stage| updates(stage).contains(&again));
+}
+
+#[test]
+fn attributes_that_the_attribute_daemon_says_it_has_are_not_written_again() {
+    let Some(stage) = node() else { return };
+    let daemon = FakeDaemons::attributes(&stage.kernel.root(), "node1");
+    begin(&stage, &[]);
+    stage.until("the first attributes", |stage| updates(stage).len() == 5);
+    // It has one of both still; what should not be there is removed in any case.
+    daemon.set("drbd-promotion-score-r1", Some("-1000000"));
+    stage.tools.forget();
+    stage.attribute_daemon(14004);
+    let again = [
+        "--name drbd-promotion-score-old --delete",
+        "--name drbd-promotion-score-old --update-delay --delay 0",
+        "--name drbd-promotion-score-r0 --update-both 10102 --delay 5",
+        "--name drbd-promotion-score:event-details-old --delete",
+    ];
+    stage.until("those that are lost", |stage| updates(stage) == again);
+    std::thread::sleep(Duration::from_millis(300));
+    assert_eq!(updates(&stage), again);
 }

@@ -44,6 +44,8 @@ pub(crate) enum Work {
         order: Order,
         /// By these rules.
         rules: Attributes,
+        /// This node's name.
+        node: Option<String>,
     },
     /// Ask what is configured, and which attributes there are.
     Ask {
@@ -145,7 +147,9 @@ impl Work {
         let deadline = clock::within(PATIENCE);
         match self {
             Work::Score { path, node } => score(path, node.as_deref(), deadline),
-            Work::Attribute { order, rules } => attribute(order, &rules, deadline),
+            Work::Attribute { order, rules, node } => {
+                attribute(order, &rules, node.as_deref(), deadline)
+            }
             Work::Ask { rules, node } => ask(&rules, node, deadline),
         }
     }
@@ -156,7 +160,9 @@ impl Work {
             Work::Score { path, node: _ } => {
                 Report::Score { path, came: Came::Failed(why.to_owned()) }
             }
-            Work::Attribute { order, rules: _ } => Report::Attribute { order, is_written: false },
+            Work::Attribute { order, rules: _, node: _ } => {
+                Report::Attribute { order, is_written: false }
+            }
             Work::Ask { .. } => Report::Answers(Answers { configured: None, existing: None }),
         };
         Finished { report, said: Some((Level::Error, why.to_owned())) }
@@ -197,9 +203,19 @@ fn score(path: PathBuf, node: Option<&str>, deadline: Deadline) -> Finished {
     Finished { report: Report::Score { path, came }, said }
 }
 
-fn attribute(order: Order, rules: &Attributes, deadline: Deadline) -> Finished {
+fn attribute(order: Order, rules: &Attributes, node: Option<&str>, deadline: Deadline) -> Finished {
     let Order { resource, value, details, is_repeated } = &order;
     let name = format!("{}-{resource}", rules.prefix);
+    let beside = format!("{}{}{resource}", rules.prefix, cib::DETAILS);
+    // To ask is one message; to tell is a program of Pacemaker's. That there is none is told: the CIB may have one all the same.
+    let text = value.text();
+    let is_there = text.as_deref().is_some_and(|text| {
+        let has = |name, text| promotion::has_attribute(name, text, node, deadline);
+        has(&name, text) && (!rules.has_details || has(&beside, details))
+    });
+    if is_there {
+        return Finished { report: Report::Attribute { order, is_written: true }, said: None };
+    }
     let updater = || Call::new("attrd_updater").env("LC_ALL", "C");
     // Only a score waits for further ones.
     let delay = match value {
@@ -216,7 +232,7 @@ fn attribute(order: Order, rules: &Attributes, deadline: Deadline) -> Finished {
     let failed = |how: String| {
         Some((Level::Warning, format!("Could not change the attribute {name} to {what}: {how}")))
     };
-    let (is_written, mut said) = match call(&name, value.text()).run(deadline) {
+    let (is_written, mut said) = match call(&name, text.clone()).run(deadline) {
         Ok(ended) if ended.is_success() => {
             let said = (Level::Info, format!("Changed the attribute {name} to {what}"));
             (true, (!is_repeated).then_some(said))
@@ -240,8 +256,7 @@ fn attribute(order: Order, rules: &Attributes, deadline: Deadline) -> Finished {
         }
     }
     if is_written {
-        let beside = format!("{}{}{resource}", rules.prefix, cib::DETAILS);
-        let text = value.text().map(|_| details.clone());
+        let text = text.map(|_| details.clone());
         let wanted = rules.has_details || text.is_none();
         let written = wanted.then(|| call(&beside, text).run(deadline));
         // It is for people; that it could not be written changes no decision.

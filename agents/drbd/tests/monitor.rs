@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use drbd_agent::record::Record;
 use duet_drbd::{Connection, Disk, Resource, Role, Version};
-use duet_fake_tools::Answer;
+use duet_fake_tools::{Answer, Conduct, FakeDaemons};
 use duet_host::{Lock, clock};
 use stage::{Stage, V8, V9, resource, well};
 
@@ -66,18 +66,63 @@ fn a_score_is_written_anew_when_it_may_be_gone_or_should_be_another() {
     assert_eq!(again(&other), ["3"], "nobody says who the daemon is");
 }
 
-#[test]
-fn a_record_that_says_its_age_is_over_is_not_believed() {
-    let Some(stage) = Stage::running(V9, well(Role::Secondary)) else { return };
-    assert_eq!(stage.recurring().code, 0);
+/// As if the score had been written a minute before it was.
+fn age(stage: &Stage) {
     let record = std::fs::read_to_string(stage.record()).unwrap();
     let at = record.lines().find_map(|line| line.strip_prefix("at=")).unwrap();
     let old: u64 = at.parse::<u64>().unwrap().saturating_sub(61_000);
     let older = record.replace(&format!("at={at}"), &format!("at={old}"));
     std::fs::write(stage.record(), older).unwrap();
+}
+
+#[test]
+fn a_record_that_says_its_age_is_over_is_not_believed() {
+    let Some(stage) = Stage::running(V9, well(Role::Secondary)) else { return };
+    assert_eq!(stage.recurring().code, 0);
+    age(&stage);
     stage.tools.forget();
     assert_eq!(stage.recurring().code, 0);
     assert_eq!(stage.scores(), ["10000"]);
+}
+
+#[test]
+fn a_score_whose_age_is_over_is_written_where_the_attribute_daemon_does_not_say_that_it_has_it() {
+    let Some(stage) = Stage::running(V9, well(Role::Secondary)) else { return };
+    let daemon = FakeDaemons::attributes(&stage.kernel.root(), "node1");
+    assert_eq!(stage.recurring().code, 0);
+    let later = |value, conduct| {
+        age(&stage);
+        daemon.set("master-p_drbd", value);
+        daemon.conduct(conduct);
+        stage.tools.forget();
+        let _ = daemon.asked();
+        assert_eq!(stage.recurring().code, 0);
+        let calls = stage.tools.calls().len();
+        // What was confirmed or written is believed for a minute, and nobody asked.
+        let asked = daemon.asked().len();
+        assert_eq!(stage.recurring().code, 0);
+        assert_eq!((stage.tools.calls().len(), daemon.asked().len()), (calls, 0));
+        (stage.scores(), asked)
+    };
+    let none = || Vec::<String>::new();
+    assert_eq!(later(Some("10000"), Conduct::Well), (none(), 1));
+    assert_eq!(later(Some("10"), Conduct::Well), (vec!["10000".to_owned()], 1));
+    assert_eq!(later(None, Conduct::Well), (vec!["10000".to_owned()], 1));
+    assert_eq!(later(Some("10000"), Conduct::Parts), (none(), 1));
+    for conduct in [Conduct::Silent, Conduct::Mute, Conduct::Closing, Conduct::StrangeText] {
+        assert_eq!(later(Some("10000"), conduct).0, ["10000"], "{conduct:?}");
+    }
+    // What the daemon has is nothing where another score is wanted, or none is remembered.
+    daemon.conduct(Conduct::Well);
+    change(&stage, |r0| *r0 = alone(Role::Secondary));
+    daemon.set("master-p_drbd", Some("1000"));
+    stage.tools.forget();
+    assert_eq!(stage.recurring().code, 0);
+    assert_eq!(stage.scores().len(), 1);
+    std::fs::write(stage.record(), "garbage").unwrap();
+    stage.tools.forget();
+    assert_eq!(stage.recurring().code, 0);
+    assert_eq!((stage.scores().len(), daemon.asked().len()), (1, 0));
 }
 
 #[test]

@@ -1,9 +1,9 @@
-//! Asks this machine's Pacemaker what the fencing handlers ask it, or has it make a change that is read from standard input, and
+//! Asks this machine's Pacemaker what the fencing handlers and the agents ask it, or has it make a change that is read from standard input, and
 //! says how long that took.
 #![allow(clippy::disallowed_methods, reason = "a program for people")]
 
 use duet_host::clock;
-use duet_pacemaker_ipc::{CibClient, Controller, Error, Scope, Sockets};
+use duet_pacemaker_ipc::{Attributes, CibClient, Controller, Error, Scope, Sockets};
 use std::{io::Read, path::Path, time::Duration};
 
 fn main() -> Result<(), Error> {
@@ -27,7 +27,10 @@ fn main() -> Result<(), Error> {
             let nodes: Vec<String> = nodes.iter().map(|&node| node.to_owned()).collect();
             println!("{:?}", Controller::connect(&sockets, end)?.are_well(&nodes, end)?);
         }
-        _ => eprintln!("query | local | bump | patch | node | ping NODE..."),
+        ["attribute", name, node] => {
+            println!("{:?}", Attributes::connect(&sockets, end)?.value(name, node, end)?);
+        }
+        _ => eprintln!("query | local | bump | patch | node | ping NODE... | attribute NAME NODE"),
     }
     eprintln!("{:.1} ms", clock::now().as_secs_f64() * 1e3);
     Ok(())

@@ -4,7 +4,7 @@
 use duet_ocf::Deadline;
 
 use crate::{
-    Connection, Error, Sockets,
+    Connection, Error, Inbox, Sockets,
     message::{cib_request, read_cib_reply, register},
 };
 
@@ -46,7 +46,7 @@ impl CibClient {
     /// # Errors
     /// Any [`Error`].
     pub fn connect(sockets: &Sockets, deadline: Deadline) -> Result<CibClient, Error> {
-        let mut connection = Connection::open(sockets, SERVICE, deadline)?;
+        let mut connection = Connection::open(sockets, SERVICE, Inbox::Events, deadline)?;
         connection.send(&register(), deadline)?;
         Ok(CibClient { connection, call: 0 })
     }

@@ -3,6 +3,7 @@
 
 use std::{io, os::fd::OwnedFd, path::Path};
 
+use duet_host::clock;
 use duet_ocf::Deadline;
 use nix::{
     errno::Errno,
@@ -35,14 +36,24 @@ pub struct Connection {
     socket: OwnedFd,
     largest: usize,
     channel: Channel,
+    inbox: Inbox,
     id: u32,
     assembly: Assembly,
+}
+
+/// What a daemon answers by, when it is not told: each always by the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Inbox {
+    /// As it tells of what happens (the CIB's daemon and the controller).
+    Events,
+    /// One to each request, in their order (the attribute daemon).
+    Responses,
 }
 
 /// How messages go to and fro.
 #[derive(Debug)]
 enum Channel {
-    Rings { request: Shared, event: Shared },
+    Rings { request: Shared, inbox: Shared },
     Datagrams(Datagrams),
 }
 
@@ -79,11 +90,16 @@ impl Shared {
 }
 
 impl Connection {
-    /// Connects to a service.
+    /// Connects to a service, whose answers come there.
     ///
     /// # Errors
     /// Any [`Error`].
-    pub fn open(sockets: &Sockets, name: &str, deadline: Deadline) -> Result<Connection, Error> {
+    pub fn open(
+        sockets: &Sockets,
+        name: &str,
+        inbox: Inbox,
+        deadline: Deadline,
+    ) -> Result<Connection, Error> {
         let socket = sockets.dial(name, deadline)?;
         shout(name, &socket, &handshake::request())?;
         let answer = listen(name, &socket, RESPONSE, deadline)?;
@@ -98,12 +114,16 @@ impl Connection {
         let open = |path: &str| Shared::open(name, path, &owners, largest);
         let channel = match offer.transport {
             Transport::SharedMemory => {
-                Channel::Rings { request: open(&offer.request)?, event: open(&offer.event)? }
+                let from = match inbox {
+                    Inbox::Events => &offer.event,
+                    Inbox::Responses => &offer.response,
+                };
+                Channel::Rings { request: open(&offer.request)?, inbox: open(from)? }
             }
             Transport::Socket => Channel::Datagrams(Datagrams::open(name, &offer, &owners)?),
         };
         let (name, assembly) = (name.to_owned(), Assembly::default());
-        Ok(Connection { name, socket, largest, channel, id: 0, assembly })
+        Ok(Connection { name, socket, largest, channel, inbox, id: 0, assembly })
     }
 
     /// Of which service.
@@ -155,6 +175,10 @@ impl Connection {
     /// Any [`Error`].
     pub fn receive(&mut self, deadline: Deadline) -> Result<String, Error> {
         loop {
+            // Who always has something to say, and never what was asked for, is not listened to for longer either.
+            if deadline.remaining(clock::now()).is_zero() {
+                return Err(Error::Deadline { name: self.name.clone() });
+            }
             let Some(message) = self.take(deadline)? else { continue };
             let text = self.assembly.add(&message);
             if let Some(text) = text.map_err(|what| Error::unknown(&self.name, what))? {
@@ -163,30 +187,44 @@ impl Connection {
         }
     }
 
-    /// Waits for something, and takes it if it is an event.
+    /// Waits for something, and takes it if it is a message.
     fn take(&self, deadline: Deadline) -> Result<Option<Vec<u8>>, Error> {
         match &self.channel {
-            Channel::Rings { event, .. } => {
-                // One byte on the socket for each event in the ring.
-                listen(&self.name, &self.socket, 1, deadline)?;
-                let ring = event.ring().map_err(|why| self.unknown(&why))?;
+            Channel::Rings { inbox, .. } => {
+                if self.inbox == Inbox::Events {
+                    // One byte on the socket for each event in the ring.
+                    listen(&self.name, &self.socket, 1, deadline)?;
+                }
+                let ring = inbox.ring().map_err(|why| self.unknown(&why))?;
                 let taken = ring.take(self.largest).map_err(|why| self.unknown(&why))?;
                 if taken.is_some() {
                     // Who writes into it tells by the count whether it is empty.
-                    event.header.count_down();
+                    inbox.header.count_down();
+                } else if self.inbox == Inbox::Responses {
+                    // Of a response the socket says nothing, but that the daemon has gone.
+                    self.look(PAUSE, deadline)?;
                 }
                 Ok(taken)
             }
             Channel::Datagrams(datagrams) => {
-                let both = [datagrams.event(), self.socket.as_fd()];
+                let both = [datagrams.inbox(self.inbox), self.socket.as_fd()];
                 let ready = ready(&self.name, &both, PollFlags::POLLIN, deadline)?;
                 if ready[0] {
                     let io = |why| Error::io(&self.name, "read from the datagram socket", why);
-                    return datagrams.take(self.largest).map_err(io);
+                    return datagrams.take(self.inbox, self.largest).map_err(io);
                 }
                 // Nothing ever comes there but the end.
                 listen(&self.name, &self.socket, 1, deadline).map(|_| None)
             }
+        }
+    }
+
+    /// Waits so long, and hears whether the daemon has gone meanwhile; a byte that tells of an event is nobody's.
+    fn look(&self, span: Duration, deadline: Deadline) -> Result<(), Error> {
+        let soon = deadline.within(clock::now(), span);
+        match listen(&self.name, &self.socket, 1, soon) {
+            Err(Error::Deadline { .. }) if !deadline.remaining(clock::now()).is_zero() => Ok(()),
+            other => other.map(drop),
         }
     }
 

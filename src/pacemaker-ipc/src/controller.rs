@@ -4,7 +4,7 @@
 use duet_ocf::Deadline;
 
 use crate::{
-    Connection, Error, Sockets,
+    Connection, Error, Inbox, Sockets,
     message::{ControllerReply, controller_request, hello, read_controller_reply},
 };
 
@@ -33,7 +33,7 @@ impl Controller {
     /// # Errors
     /// Any [`Error`].
     pub fn connect(sockets: &Sockets, deadline: Deadline) -> Result<Controller, Error> {
-        let mut connection = Connection::open(sockets, SERVICE, deadline)?;
+        let mut connection = Connection::open(sockets, SERVICE, Inbox::Events, deadline)?;
         connection.send(&hello(std::process::id()), deadline)?;
         Ok(Controller { connection, asked: 0 })
     }

@@ -17,7 +17,7 @@ use nix::{
 };
 
 use crate::{
-    Error, Mapping,
+    Error, Inbox, Mapping,
     handshake::{Offer, signed},
     ring::RingError,
     socket::abstract_address,
@@ -27,6 +27,7 @@ use crate::{
 const CONTROL: usize = 24;
 const REQUESTS: usize = 0;
 const REQUESTS_HELD: usize = 1;
+const RESPONSES: usize = 2;
 const EVENTS: usize = 4;
 
 /// The sockets of a connection.
@@ -75,16 +76,20 @@ impl Datagrams {
         }
     }
 
-    /// The next event, if there is one.
+    /// The next message, if there is one.
     ///
     /// # Errors
     /// Any one of the system's; that it is longer than `limit`.
-    pub(crate) fn take(&self, limit: usize) -> io::Result<Option<Vec<u8>>> {
+    pub(crate) fn take(&self, inbox: Inbox, limit: usize) -> io::Result<Option<Vec<u8>>> {
         let mut bytes = vec![0; limit + 1];
-        match recv(self.event.as_raw_fd(), &mut bytes, MsgFlags::MSG_DONTWAIT) {
+        let count = match inbox {
+            Inbox::Events => EVENTS,
+            Inbox::Responses => RESPONSES,
+        };
+        match recv(self.inbox(inbox).as_raw_fd(), &mut bytes, MsgFlags::MSG_DONTWAIT) {
             Ok(length) if length > limit => Err(io::Error::other("a message that is too long")),
             Ok(length) => {
-                self.control.words()[EVENTS].fetch_sub(1, Ordering::AcqRel);
+                self.control.words()[count].fetch_sub(1, Ordering::AcqRel);
                 bytes.truncate(length);
                 Ok(Some(bytes))
             }
@@ -93,9 +98,12 @@ impl Datagrams {
         }
     }
 
-    /// Readable when there is an event.
-    pub(crate) fn event(&self) -> BorrowedFd<'_> {
-        self.event.as_fd()
+    /// Readable when there is a message. A response comes where the request went.
+    pub(crate) fn inbox(&self, inbox: Inbox) -> BorrowedFd<'_> {
+        match inbox {
+            Inbox::Events => self.event.as_fd(),
+            Inbox::Responses => self.request.as_fd(),
+        }
     }
 }
 

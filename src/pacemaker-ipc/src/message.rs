@@ -66,6 +66,16 @@ fn controller(reference: &str, task: &str, pid: u32, to: &str, data: Option<&str
     }
 }
 
+/// Asks the attribute daemon for a node's value of an attribute.
+#[must_use]
+pub fn attribute_query(name: &str, node: &str) -> String {
+    format!(
+        "<attrd_query t=\"attrd\" src=\"{CLIENT}\" task=\"query\" attr_name=\"{}\" attr_host=\"{}\"/>",
+        escape(name),
+        escape(node)
+    )
+}
+
 /// An answer of the CIB's daemon.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CibReply<'a> {
@@ -175,6 +185,51 @@ pub fn read_controller_reply(text: &str) -> Result<ControllerReply, String> {
     Ok(reply)
 }
 
+/// Reads the attribute daemon's answer about the attribute of this name, for this node.
+///
+/// # Errors
+/// What is not understood.
+pub fn read_attribute_reply(text: &str, name: &str, node: &str) -> Result<Option<String>, String> {
+    let mut reader = Reader::from_str(text);
+    let (root, is_empty) = first(&mut reader)?;
+    let kind = (attribute(&root, "t")?, attribute(&root, "subt")?);
+    if (kind.0.as_deref(), kind.1.as_deref()) != (Some("attrd"), Some("query")) {
+        return Err("an answer to no question".to_owned());
+    }
+    // Nobody has given the attribute a value since the daemon began.
+    let Some(of) = attribute(&root, "attr_name")? else {
+        return if is_empty { Ok(None) } else { Err("values of nothing".to_owned()) };
+    };
+    if of != name {
+        return Err("an answer about another attribute".to_owned());
+    }
+    if is_empty {
+        return Err("an answer without this node".to_owned());
+    }
+    let mut value = None;
+    loop {
+        let event = next(&mut reader)?;
+        match &event {
+            Event::Start(tag) | Event::Empty(tag) if is(tag, "node") && value.is_none() => {
+                let of = attribute(tag, "attr_host")?;
+                if !of.is_some_and(|of| of.eq_ignore_ascii_case(node)) {
+                    return Err("an answer about another node".to_owned());
+                }
+                value = Some(attribute(tag, "attr_value")?);
+            }
+            Event::Start(_) | Event::Empty(_) => return Err("more than one value".to_owned()),
+            Event::End(_) => break,
+            Event::Eof => return Err("an answer that is cut off".to_owned()),
+            _ => {}
+        }
+        if let Event::Start(tag) = event {
+            reader.read_to_end(tag.name()).map_err(|why| why.to_string())?;
+        }
+    }
+    only(&mut reader)?;
+    value.ok_or_else(|| "an answer without this node".to_owned())
+}
+
 fn is(tag: &BytesStart<'_>, name: &str) -> bool {
     tag.name().into_inner() == name.as_bytes()
 }
@@ -260,6 +315,38 @@ mod tests {
         }
         assert!(read_controller_reply(&"<a>".repeat(1000)).is_err());
         assert!(read_controller_reply("<a><node x=\"1\"/><node x=\"2\"/></a>").is_err());
+    }
+
+    #[test]
+    fn a_value_is_that_of_this_attribute_or_unknown() {
+        let read = |text: &str| read_attribute_reply(text, "master-p", "node1");
+        let reply = |inside: &str| {
+            format!(
+                "<build_query_reply t=\"attrd\" subt=\"query\" attr_version=\"5\" attr_name=\"master-p\">{inside}</build_query_reply>"
+            )
+        };
+        let node = "<node attr_host=\"node1\" attr_value=\"10000\"/>";
+        assert_eq!(read(&reply(node)), Ok(Some("10000".to_owned())));
+        assert_eq!(read(&reply("<node attr_host=\"node1\"/>")), Ok(None));
+        assert_eq!(read("<r t=\"attrd\" subt=\"query\" attr_version=\"5\"/>"), Ok(None));
+        for length in 0..reply(node).len() {
+            assert!(read(&reply(node)[..length]).is_err(), "{length}");
+        }
+        for strange in [
+            reply(""),
+            reply(&format!("{node}{node}")),
+            reply("<other/>"),
+            reply(node).replace("node1", "node2"),
+            reply("<node attr_value=\"10000\"/>"),
+            reply(node).replace("master-p", "master-q"),
+            reply(node).replace("\"query\"", "\"update\""),
+            reply(node).replace("\"attrd\"", "\"cib\""),
+            reply(node).replace(" attr_name=\"master-p\"", ""),
+            reply(node) + "<x/>",
+            "<ack status=\"0\"/>".to_owned(),
+        ] {
+            assert!(read(&strange).is_err(), "{strange}");
+        }
     }
 
     #[test]

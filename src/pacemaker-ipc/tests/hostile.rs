@@ -5,7 +5,9 @@
 use duet_fake_tools::{Conduct, FakeCluster, FakeDaemons};
 use duet_host::clock;
 use duet_ocf::Deadline;
-use duet_pacemaker_ipc::{CibClient, Controller, Error, NodeInfo, Outcome, Scope, Sockets};
+use duet_pacemaker_ipc::{
+    Attributes, CibClient, Controller, Error, NodeInfo, Outcome, Scope, Sockets,
+};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
@@ -101,27 +103,57 @@ fn nobody_is_nobody() {
 }
 
 #[test]
-fn each_kind_of_misbehaviour_is_told_apart_and_ends_in_time() {
-    type Is = fn(&Error) -> bool;
+fn the_attribute_daemon_is_asked_again_and_again_on_one_connection() {
+    for conduct in [Conduct::Well, Conduct::Parts, Conduct::Late(Duration::from_millis(50))] {
+        let root = tempfile::tempdir().unwrap();
+        let daemon = FakeDaemons::attributes(root.path(), "node1");
+        daemon.conduct(conduct);
+        let sockets = Sockets::under(root.path());
+        let mut attributes = Attributes::connect(&sockets, later()).unwrap();
+        for value in [None, Some("10000"), Some("-5"), None] {
+            daemon.set("master-p", value);
+            let said = attributes.value("master-p", "node1", later()).unwrap();
+            assert_eq!(said.as_deref(), value, "{conduct:?}");
+        }
+    }
+}
+
+type Is = fn(&Error) -> bool;
+
+fn misbehaviours() -> [(Conduct, Is); 10] {
     let unknown: Is = |why| matches!(why, Error::Unknown { .. });
     let silence: Is = Error::is_silence;
     let closed: Is = |why| matches!(why, Error::Closed { .. });
-    for (conduct, is) in [
+    [
         (Conduct::Silent, silence),
         (Conduct::Refusing, |why| matches!(why, Error::Refused { errno: -13, .. })),
         (Conduct::StrangeHandshake, unknown),
         (Conduct::Mute, silence),
+        (Conduct::Babbling, silence),
         (Conduct::StrangeHeader, unknown),
         (Conduct::StrangeText, unknown),
         (Conduct::CutOff, unknown),
         (Conduct::BrokenRing, unknown),
         (Conduct::Closing, closed),
-    ] {
+    ]
+}
+
+#[test]
+fn each_kind_of_misbehaviour_is_told_apart_and_ends_in_time() {
+    for (conduct, is) in misbehaviours() {
         let stage = stage();
         stage.daemons.conduct(conduct);
-        let is_silent = matches!(conduct, Conduct::Silent | Conduct::Mute);
-        let why = stage.query(if is_silent { soon() } else { later() }).unwrap_err();
+        let is_silent = matches!(conduct, Conduct::Silent | Conduct::Mute | Conduct::Babbling);
+        let end = || if is_silent { soon() } else { later() };
+        let why = stage.query(end()).unwrap_err();
         assert!(is(&why), "{conduct:?}: {why:?}");
+        let root = tempfile::tempdir().unwrap();
+        let daemon = FakeDaemons::attributes(root.path(), "node1");
+        daemon.conduct(conduct);
+        let why = Attributes::connect(&Sockets::under(root.path()), end())
+            .and_then(|mut daemon| daemon.value("master-p", "node1", end()))
+            .unwrap_err();
+        assert!(is(&why), "attrd, {conduct:?}: {why:?}");
     }
 }
 

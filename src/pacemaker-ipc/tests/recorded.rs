@@ -3,8 +3,8 @@
 #![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "tests")]
 
 use duet_pacemaker_ipc::{
-    Assembly, Offer, Transport, cib_request, controller_request, encode, hello, read_cib_reply,
-    read_controller_reply,
+    Assembly, Offer, Transport, cib_request, controller_request, encode, hello,
+    read_attribute_reply, read_cib_reply, read_controller_reply,
 };
 use proptest::prelude::*;
 use std::path::PathBuf;
@@ -79,6 +79,18 @@ fn a_controller_says_what_its_node_is_and_that_it_is_well() {
     }
 }
 
+#[test]
+fn the_attribute_daemon_says_which_value_it_has() {
+    for version in VERSIONS {
+        let read = |name: &str, of: &str| read_attribute_reply(&text(version, name), of, "node1");
+        let value = read("attribute.bin", "master-p_drbd");
+        assert_eq!(value, Ok(Some("10000".to_owned())), "{version}");
+        assert_eq!(read("attribute-deleted.bin", "master-p_drbd"), Ok(None), "{version}");
+        assert_eq!(read("attribute-unknown.bin", "master-nobody"), Ok(None), "{version}");
+        assert!(read("attribute.bin", "master-p_other").is_err(), "{version}");
+    }
+}
+
 /// The attributes that a request has, without those that differ from call to call or that no daemon reads.
 fn asked(request: &str) -> Vec<(String, String)> {
     let names = ["t", "subt", "cib_op", "cib_callopt", "crm_task", "crm_sys_to", "crm_host_to"];
@@ -130,6 +142,7 @@ proptest! {
         version in 0_usize..2,
         name in prop::sample::select(vec![
             "handshake.bin", "query.bin", "query-compressed.bin", "patch-old.bin", "node-info.bin", "ping.bin",
+            "attribute.bin",
         ]),
         changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..6),
         cut in prop::option::of(any::<prop::sample::Index>()),
@@ -159,6 +172,7 @@ proptest! {
                 prop_assert!(reply.data.is_none_or(|data| data.len() < text.len()));
             }
             let _ = read_controller_reply(&text);
+            let _ = read_attribute_reply(&text, "master-p_drbd", "node1");
         }
     }
 }

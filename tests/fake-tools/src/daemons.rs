@@ -1,7 +1,8 @@
-//! A node's cib_rw and crmd, listening as libqb's files do below a root of the test's own, and answering from the document that its
+//! A node's cib_rw, crmd and attrd, listening as libqb's files do below a root of the test's own, and answering from the document that its
 //! tools answer from. Invariant: what is said is worded as 2.1.5's daemons were recorded; what is done wrong is what `Conduct` says.
 
 use std::{
+    collections::BTreeMap,
     fs::File,
     io::{Read, Write},
     os::unix::net::{UnixListener, UnixStream},
@@ -44,6 +45,8 @@ pub enum Conduct {
     BrokenRing,
     /// They close the connection instead of answering.
     Closing,
+    /// They answer by bytes that tell of events, without end, and without events.
+    Babbling,
     /// They answer a question only so much later.
     Late(Duration),
     /// A change is made, and nobody says so; all else is well.
@@ -53,10 +56,15 @@ pub enum Conduct {
 }
 
 /// The daemons of one node. They end with the test's process.
+#[derive(Default)]
 pub struct FakeDaemons {
     conduct: Arc<Mutex<Conduct>>,
     asked: Arc<Mutex<Vec<String>>>,
+    values: Values,
 }
+
+/// The attributes of one node, by name.
+type Values = Arc<Mutex<BTreeMap<String, String>>>;
 
 /// What one connection needs.
 #[derive(Clone)]
@@ -66,6 +74,7 @@ struct Server {
     state: Weak<Mutex<ClusterState>>,
     conduct: Arc<Mutex<Conduct>>,
     asked: Arc<Mutex<Vec<String>>>,
+    values: Values,
 }
 
 /// One ring of a connection.
@@ -84,26 +93,54 @@ impl FakeDaemons {
     /// Those of `node`, below this root.
     #[must_use]
     pub fn start(root: &Path, node: &str, cluster: &FakeCluster) -> FakeDaemons {
-        let daemons = FakeDaemons { conduct: Arc::default(), asked: Arc::default() };
-        let directory = root.join("var/run");
-        std::fs::create_dir_all(&directory).unwrap();
+        let daemons = FakeDaemons::default();
         for service in ["cib_rw", "crmd"] {
-            let listener = UnixListener::bind(directory.join(service)).unwrap();
-            let server = Server {
-                service,
-                node: node.to_owned(),
-                state: cluster.shared(),
-                conduct: Arc::clone(&daemons.conduct),
-                asked: Arc::clone(&daemons.asked),
-            };
-            thread::spawn(move || {
-                for stream in listener.incoming().map_while(Result::ok) {
-                    let server = server.clone();
-                    thread::spawn(move || server.serve(stream));
-                }
-            });
+            daemons.listen(root, service, node, cluster.shared());
         }
         daemons
+    }
+
+    /// The attribute daemon of `node` alone, below this root.
+    #[must_use]
+    pub fn attributes(root: &Path, node: &str) -> FakeDaemons {
+        let daemons = FakeDaemons::default();
+        daemons.listen(root, "attrd", node, Weak::new());
+        daemons
+    }
+
+    /// Gives the attribute of this name a value, or takes it.
+    pub fn set(&self, name: &str, value: Option<&str>) {
+        let mut values = self.values.lock().unwrap();
+        match value {
+            Some(value) => values.insert(name.to_owned(), value.to_owned()),
+            None => values.remove(name),
+        };
+    }
+
+    fn listen(
+        &self,
+        root: &Path,
+        service: &'static str,
+        node: &str,
+        state: Weak<Mutex<ClusterState>>,
+    ) {
+        let directory = root.join("var/run");
+        std::fs::create_dir_all(&directory).unwrap();
+        let listener = UnixListener::bind(directory.join(service)).unwrap();
+        let server = Server {
+            service,
+            node: node.to_owned(),
+            state,
+            conduct: Arc::clone(&self.conduct),
+            asked: Arc::clone(&self.asked),
+            values: Arc::clone(&self.values),
+        };
+        thread::spawn(move || {
+            for stream in listener.incoming().map_while(Result::ok) {
+                let server = server.clone();
+                thread::spawn(move || server.serve(stream));
+            }
+        });
     }
 
     /// Has them behave like this from now on.
@@ -171,9 +208,11 @@ impl Server {
             _ => {}
         }
         std::fs::create_dir(&directory).unwrap();
-        let (request, event) = (Shared::make(&path("request")), Shared::make(&path("event")));
+        // The attribute daemon answers a request, the others tell of an event.
+        let outbox = if self.service == "attrd" { "response" } else { "event" };
+        let (request, outbox) = (Shared::make(&path("request")), Shared::make(&path(outbox)));
         if self.conduct() == Conduct::BrokenRing {
-            event.header.words()[2].store(7, Ordering::Release);
+            outbox.header.words()[2].store(7, Ordering::Release);
         }
         let is_told = stream.write_all(&offer).is_ok();
         // Who has sent something has opened everything; who is gone never will.
@@ -183,18 +222,18 @@ impl Server {
         while goes_on {
             if let Some(message) = request.ring().take(LARGEST).unwrap() {
                 request.header.count_down();
-                goes_on = self.answer(&message, &event, &mut stream).is_some();
+                goes_on = self.answer(&message, &outbox, &mut stream).is_some();
             }
             goes_on = goes_on && stream.read_exact(&mut byte).is_ok();
         }
     }
 
     /// Answers one message; nothing if the connection is to be closed.
-    fn answer(&self, message: &[u8], event: &Shared, stream: &mut UnixStream) -> Option<()> {
+    fn answer(&self, message: &[u8], outbox: &Shared, stream: &mut UnixStream) -> Option<()> {
         let text = std::str::from_utf8(&message[40..message.len() - 1]).unwrap();
         let request = Xml::parse(text);
         let of = |name: &str| request.get(name).unwrap_or_default().to_owned();
-        let what = of("cib_op") + &of("crm_task");
+        let what = of("cib_op") + &of("crm_task") + &of("task");
         if matches!(what.as_str(), "register" | "hello") {
             return Some(());
         }
@@ -203,6 +242,10 @@ impl Server {
         match self.conduct() {
             Conduct::Mute => return Some(()),
             Conduct::Closing => return None,
+            Conduct::Babbling => {
+                while stream.write_all(&[0; 4096]).is_ok() {}
+                return None;
+            }
             Conduct::ClosingOnChanges if is_change => return None,
             Conduct::Late(delay) => thread::sleep(delay),
             _ => {}
@@ -219,11 +262,13 @@ impl Server {
                 Conduct::CutOff => message.truncate(message.len() - 5),
                 _ => {}
             }
-            while event.ring().put(&message, event.header.is_read()).is_err() {
+            while outbox.ring().put(&message, outbox.header.is_read()).is_err() {
                 thread::sleep(Duration::from_millis(1));
             }
-            event.header.post().unwrap();
-            stream.write_all(&[0]).ok()?;
+            outbox.header.post().unwrap();
+            if self.service != "attrd" {
+                stream.write_all(&[0]).ok()?;
+            }
         }
         Some(())
     }
@@ -231,6 +276,9 @@ impl Server {
     /// What the daemon says; nothing where it does not.
     fn reply(&self, what: &str, request: &Xml) -> Option<String> {
         let of = |name: &str| request.get(name).unwrap_or_default().to_owned();
+        if what == "query" {
+            return Some(self.value(&of("attr_name")));
+        }
         let options: u32 = of("cib_callopt").parse().unwrap_or(0);
         let peer = of("crm_host_to");
         let mut input = String::new();
@@ -288,6 +336,20 @@ impl Server {
                 )
             }
         })
+    }
+}
+
+impl Server {
+    /// What the attribute daemon says of an attribute, which it knows if it has a value.
+    fn value(&self, name: &str) -> String {
+        let head = "<build_query_reply t=\"attrd\" subt=\"query\" attr_version=\"4\"";
+        match self.values.lock().unwrap().get(name) {
+            None => format!("{head}/>"),
+            Some(value) => format!(
+                "{head} attr_name=\"{name}\"><node attr_host=\"{}\" attr_value=\"{value}\"/></build_query_reply>",
+                self.node
+            ),
+        }
     }
 }
 

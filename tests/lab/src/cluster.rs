@@ -157,11 +157,9 @@ impl Cluster {
         let began = self.journal.now();
         self.everywhere(|node| {
             node.put("/etc/corosync/corosync.conf", &corosync)?;
-            if self.kind() == Kind::Container {
-                // A cluster without a configuration waits 20 s for a DC that may be there already.
-                // From Pacemaker's own template: a feature set above its own would be fatal.
-                node.sh(SHORT_FIRST_ELECTION, "seeding the cluster's configuration")?;
-            }
+            // A cluster without a configuration waits 20 s for a DC that may be there already.
+            // From Pacemaker's own template: a feature set above its own would be fatal.
+            node.sh(SHORT_FIRST_ELECTION, "seeding the cluster's configuration")?;
             node.run("lab-cluster enable && lab-cluster start", Duration::from_secs(120))?
                 .success("starting the cluster")
                 .map(drop)

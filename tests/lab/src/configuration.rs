@@ -223,8 +223,10 @@ fn fence_virtd_at(address: &str, interface: &str, key: &str, uri: &str) -> Strin
 /// The cluster as it is typed into `crm configure`: one fence device a node, DRBD where there is
 /// one, and the guest on its promoted side.
 pub(crate) fn pacemaker(nodes: &[Node], kind: Kind, programs: &Programs) -> String {
-    let mut text = String::from(
-        "property stonith-enabled=true stonith-timeout=60s\nrsc_defaults resource-stickiness=100\n",
+    // Machines boot into the cluster: Pacemaker's own default again, after a first election that was made short.
+    let deadtime = if kind == Kind::Machine { " dc-deadtime=20s" } else { "" };
+    let mut text = format!(
+        "property stonith-enabled=true stonith-timeout=60s{deadtime}\nrsc_defaults resource-stickiness=100\n",
     );
     for node in nodes {
         let name = &node.name;

@@ -113,7 +113,7 @@ enum Word {
     },
     /// Take the lab down.
     Down,
-    /// Run scenarios: by name, a topology's, or all.
+    /// Run scenarios: by name, a topology's, the core of them, or all.
     #[command(external_subcommand)]
     Scenario(#[allow(dead_code, reason = "read again, with the choices among them")] Vec<String>),
     /// List the scenarios.

@@ -31,6 +31,13 @@ const EXECUTABLE: u32 = 0o755;
 const READABLE: u32 = 0o644;
 const SECRET: u32 = 0o600;
 
+/// A file that an administrator may change: laid out at the first boot (`lab-sysinit`), not at each as all others are.
+macro_rules! once {
+    ($path:literal) => {
+        concat!("etc/lab/once/", $path)
+    };
+}
+
 /// Lays the files of one node out under `root`.
 pub(crate) fn write(
     root: &Path,
@@ -93,7 +100,11 @@ pub(crate) fn write(
             READABLE,
             include_str!("../../../ocf-metadata/schema/ocf-1.1.dtd"),
         ),
-        ("etc/drbd.d/global_common.conf", READABLE, "global { usage-count no; }\ncommon { }\n"),
+        (
+            once!("etc/drbd.d/global_common.conf"),
+            READABLE,
+            "global { usage-count no; }\ncommon { }\n",
+        ),
     ];
     for (path, mode, text) in files {
         put(root, path, mode, text.as_bytes())?;
@@ -102,7 +113,7 @@ pub(crate) fn write(
         let path = executed::INSTALLED.trim_start_matches('/');
         put(root, path, EXECUTABLE, &executed::program()?)?;
     }
-    put(root, "etc/cluster/fence_xvm.key", SECRET, key)?;
+    put(root, once!("etc/cluster/fence_xvm.key"), SECRET, key)?;
     for program in programs.ours() {
         let text = fs::read(&program.built)
             .map_err(Failure::io(format!("read {}", program.built.display())))?;

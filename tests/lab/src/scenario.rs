@@ -34,7 +34,7 @@ pub(crate) struct Scenario {
     pub(crate) takes_over: bool,
     /// Leaves a record that no further verdict can build on.
     pub(crate) spoils: bool,
-    /// Wants nothing else to run on the machine meanwhile: it measures, or stock programs would miss their time limits.
+    /// Wants nothing else to run on the machine meanwhile: it measures.
     pub(crate) alone: bool,
     /// Above this, it hangs.
     pub(crate) bound: Duration,
@@ -68,22 +68,60 @@ impl Story {
     }
 }
 
+/// What `make lab` runs: everything that may happen to two nodes and their guest, each at least once, the guides' setups, and
+/// whether the judges would notice. What belongs to one program, and what is a variant, is in `all` only.
+const CORE: [&str; 32] = [
+    "containers/disk-fails",
+    "containers/guide-rhel",
+    "containers/oracle-control",
+    "containers/watch-control",
+    "containers/guide-three-nodes",
+    "machines/power-cut",
+    "machines/node-back",
+    "machines/link-cut",
+    "machines/standby-disk-fails",
+    "machines/guest-killed",
+    "machines/move",
+    "machines/cluster-link-cut",
+    "machines/node-alone",
+    "machines/no-disk-left",
+    "machines/frozen-shot",
+    "machines/frozen-not-fenced",
+    "machines/libvirtd-killed",
+    "machines/pacemaker-killed",
+    "machines/active-full",
+    "machines/passive-full",
+    "machines/fence-flapping",
+    "machines/fence-peer-killed",
+    "machines/fence-both-killed",
+    "machines/fence-partition",
+    "machines/chaos",
+    "machines/drbd-disk-fails",
+    "machines/drbd-standby",
+    "machines/drbd-split-brain",
+    "machines/live-migration-dual-primary",
+    "machines/rolling-replacement",
+    "machines/guide-nfs",
+    "machines/guide-sles",
+];
+
 /// Every scenario there is, in the order in which they share a cluster.
 pub(crate) fn all() -> Vec<Scenario> {
     containers::table().into_iter().chain(machines::table()).collect()
 }
 
-/// The ones that `names` ask for: all of them, a topology's, or by name.
+/// The ones that `names` ask for: all of them, the core, a topology's, or by name.
 pub(crate) fn chosen(names: &[String]) -> Result<Vec<Scenario>> {
     let wanted = |scenario: &Scenario, name: &str| {
         (name == "all" || name == scenario.topology.name()) && !scenario.name.starts_with('_')
+            || name == "core" && CORE.contains(&full_name(scenario).as_str())
             || name == full_name(scenario)
     };
     for name in names {
         if !all().iter().any(|scenario| wanted(scenario, name)) {
             let known: Vec<String> = all().iter().map(full_name).collect();
             return Err(Failure::Refused(format!(
-                "No scenario {name:?}; there are all, containers, machines, differential, wire, versus-stock, {}",
+                "No scenario {name:?}; there are core, all, containers, machines, differential, wire, versus-stock, {}",
                 known.join(", ")
             )));
         }
@@ -203,6 +241,16 @@ mod tests {
     #[test]
     fn every_scenario_is_a_failure_mode_with_one_row_and_none_else_is() {
         assert_eq!(rows(&page("failure-modes.md")), listed());
+    }
+
+    #[test]
+    fn the_core_is_of_scenarios_that_there_are_and_none_is_lost_on_the_way() {
+        let chosen = chosen(&["core".to_owned()]).expect("the word is known");
+        let names: Vec<String> = chosen.iter().map(full_name).collect();
+        assert_eq!(names, CORE);
+        let known = listed();
+        assert!(CORE.iter().all(|name| known.contains_key(*name)));
+        assert!(known.len() > CORE.len(), "all is more");
     }
 
     #[test]

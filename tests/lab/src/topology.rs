@@ -203,7 +203,7 @@ impl Lab {
              <memory unit='MiB'>{memory}</memory><vcpu>1</vcpu>\n\
              <os><type arch='x86_64' machine='pc'>hvm</type><kernel>{image}/vmlinuz</kernel>\
              <initrd>{image}/initrd.img</initrd>\n\
-             <cmdline>console=ttyS0 quiet panic=10 mitigations=off tsc=reliable no_timer_check \
+             <cmdline>console=ttyS0 quiet panic=10 mitigations=off norandmaps tsc=reliable no_timer_check \
              net.ifnames=0 audit=0 lab.init={init}</cmdline></os>\n<features><acpi/></features>\n\
              <on_poweroff>destroy</on_poweroff><on_reboot>restart</on_reboot><on_crash>destroy</on_crash>\n\
              <devices><emulator>/usr/bin/qemu-system-x86_64</emulator>\n{root}{data}{files}{spare0}{spare1}{eth0}{eth1}\

@@ -8,11 +8,12 @@
 #                         the guest was carried over alive and not started again.
 #   A <number>            this write came back without error
 #   E <number>            this write came back with an error; it is repeated until it succeeds
-# It writes one sector a BIOS tick (55 ms), one at a time: at most one number can be on the disk
-# without having been confirmed. Capital letters occur only as the first character of a line, so a
-# reader finds the next line after any loss.
+# It writes one sector every second BIOS tick (110 ms), one at a time: at most one number can be on the
+# disk without having been confirmed. The BIOS polls the disk until a write is through, and in a machine that
+# is emulated itself a write a tick left its only processor no time for the cluster. Capital letters occur
+# only as the first character of a line, so a reader finds the next line after any loss.
 #
-# For each number it also writes into 112 pages of its memory, some 8 MB/s of changes: a live migration
+# For each number it also writes into 112 pages of its memory, some 4 MB/s of changes: a live migration
 # that is allowed 1 MB/s can never end, one at full speed takes no notice.
 #
 # It answers the ACPI power button (PIIX4 PM block at 0x600: machine type `pc`), so a graceful
@@ -107,7 +108,8 @@ again:	movw $0x4300,%ax
 	movl %ebx,%eax
 	call hex
 	call nl
-	movw 0x46c,%cx			# the BIOS tick counter; wait for the next tick
+	movw $2,%di			# wait for the second tick from now
+2:	movw 0x46c,%cx			# the BIOS tick counter
 1:	hlt
 	movw $0x600,%dx			# PM1 status: was the power button pressed?
 	inw %dx,%ax
@@ -115,6 +117,8 @@ again:	movw $0x4300,%ax
 	jnz off
 	cmpw 0x46c,%cx
 	je 1b
+	decw %di
+	jnz 2b
 	popf
 	jc again
 	jmp next

@@ -23,7 +23,7 @@ pub use crate::verdict::{NotIntact, Outcome, Verdict};
 
 /// A live migration there and back takes longer than this.
 pub const SHORTEST_STAY: Duration = Duration::from_secs(1);
-/// A gap between confirmations is a freeze from here on (the guest's own rhythm is 55 ms).
+/// A gap between confirmations is a freeze from here on (the guest's own rhythm is 110 ms).
 pub const FREEZE: Duration = Duration::from_millis(250);
 
 /// What is known of the disk when the recording begins.

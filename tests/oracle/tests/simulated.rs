@@ -10,7 +10,7 @@ use duet_oracle::{Assembler, Line, Stamped, Verdict};
 use proptest::prelude::*;
 
 const RING: u32 = 127;
-/// Enough writes at 55 ms for a stay that a migration can end.
+/// Enough writes at 110 ms for a stay that a migration can end.
 const LONG_STAY: u32 = 25;
 
 /// The ring as the guest reads it.
@@ -74,7 +74,7 @@ impl World {
             let writes = if life.moves == 0 { life.writes } else { life.writes + LONG_STAY };
             for _ in 0..writes {
                 number += 1;
-                self.now += Duration::from_millis(55);
+                self.now += Duration::from_millis(110);
                 if !forget(number) {
                     self.disk.write(number);
                 }
@@ -87,7 +87,7 @@ impl World {
         }
         if let Some(length) = life.torn {
             number += 1;
-            self.now += Duration::from_millis(55);
+            self.now += Duration::from_millis(110);
             self.disk.write(number);
             let line = format!("A {number:08x}");
             self.say(node, &line[..length]);

@@ -1,5 +1,6 @@
 //! The watcher itself, in a thread of the lab or as a process of a machine. Invariant: it holds nobody up (the kernel
-//! only tells it, and waits for no answer), and when the kernel had to leave something out it says so.
+//! only tells it, and waits for no answer), it waits for no process that may never be what it is asked for while others come and
+//! go, and when the kernel had to leave something out it says so.
 
 use super::{ALIVE, Note, PORT, is_of_interest};
 use crate::failure::{Failure, Result};
@@ -17,6 +18,8 @@ use std::time::{Duration, Instant};
 
 /// How often a quiet watcher looks whether it is to stop.
 const TURN: u16 = 500;
+/// How often it looks by which name a process was called that has not become its program yet.
+const LOOK: u16 = 2;
 /// Who was called may be asked for this long: until then it is still its parent's image, on a busy machine for a while.
 const YOUNG: Duration = Duration::from_secs(5);
 
@@ -37,10 +40,12 @@ pub(super) fn watch(root: &Path, note: &mut dyn FnMut(Note), stop: &AtomicBool) 
     let here = fs::File::open("/")?;
     group.mark(add, MaskFlags::FAN_OPEN_EXEC, here.as_fd(), Some(root))?;
     note(Note::Begin);
-    let mut known: BTreeMap<Identity, u64> = BTreeMap::new();
+    let mut known: BTreeMap<Identity, Content> = BTreeMap::new();
     let mut said = Instant::now();
+    let mut young: Vec<Young> = Vec::new();
     while !stop.load(Ordering::Relaxed) {
-        match poll(&mut [PollFd::new(group.as_fd(), PollFlags::POLLIN)], PollTimeout::from(TURN)) {
+        let turn = if young.is_empty() { TURN } else { LOOK };
+        match poll(&mut [PollFd::new(group.as_fd(), PollFlags::POLLIN)], PollTimeout::from(turn)) {
             Ok(_) | Err(Errno::EINTR) => {}
             Err(errno) => return Err(errno.into()),
         }
@@ -49,69 +54,127 @@ pub(super) fn watch(root: &Path, note: &mut dyn FnMut(Note), stop: &AtomicBool) 
             said = Instant::now();
         }
         match group.read_events() {
-            Ok(events) => events.iter().for_each(|event| take(event, &mut known, note)),
+            Ok(events) => {
+                for event in &events {
+                    young.extend(take(event, &mut known, note));
+                }
+            }
             Err(Errno::EAGAIN | Errno::EINTR) => {}
             Err(errno) => return Err(errno.into()),
         }
+        young.retain(|one| match called(one.pid, &one.path) {
+            Called::NotYet if one.since.elapsed() <= YOUNG => true,
+            Called::NotYet => {
+                note(one.note(None));
+                false
+            }
+            Called::By(name) => {
+                note(one.note(name));
+                false
+            }
+        });
     }
+    young.iter().for_each(|one| note(one.note(None)));
     Ok(())
 }
 
-fn take(event: &FanotifyEvent, known: &mut BTreeMap<Identity, u64>, note: &mut dyn FnMut(Note)) {
+/// What is known of a file.
+#[derive(Clone, Copy)]
+struct Content {
+    fingerprint: u64,
+    /// Its process is its interpreter, which has another name.
+    is_script: bool,
+}
+
+/// A process that is about to become a program.
+struct Young {
+    pid: i32,
+    path: PathBuf,
+    content: u64,
+    since: Instant,
+}
+
+impl Young {
+    fn note(&self, called: Option<String>) -> Note {
+        let path = self.path.to_string_lossy().replace('\n', "?");
+        Note::Run { content: self.content, path, called }
+    }
+}
+
+fn take(
+    event: &FanotifyEvent,
+    known: &mut BTreeMap<Identity, Content>,
+    note: &mut dyn FnMut(Note),
+) -> Option<Young> {
     if event.mask().contains(MaskFlags::FAN_Q_OVERFLOW) {
         note(Note::Hole("the kernel's queue ran over".to_owned()));
     }
-    let Some(fd) = event.fd() else { return };
+    let fd = event.fd()?;
     let link = format!("/proc/self/fd/{}", fd.as_raw_fd());
     let Ok(path) = fs::read_link(&link) else {
         note(Note::Hole("a file without a name was executed".to_owned()));
-        return;
+        return None;
     };
     if !is_of_interest(&path) {
-        return;
+        return None;
     }
-    let called = called(event.pid(), &path);
-    let read = || -> io::Result<u64> {
+    // Before anything else: what is short may be over when the file has been read.
+    let now = called(event.pid(), &path);
+    let mut read = || -> io::Result<Content> {
         let data = fs::metadata(&link)?;
         let identity = (data.dev(), data.ino(), data.size(), data.mtime(), data.mtime_nsec());
         if let Some(content) = known.get(&identity) {
             return Ok(*content);
         }
-        let content = fingerprint(&fs::read(&link)?);
+        let bytes = fs::read(&link)?;
+        let content =
+            Content { fingerprint: fingerprint(&bytes), is_script: bytes.starts_with(b"#!") };
         known.insert(identity, content);
         Ok(content)
     };
-    let mut read = read;
-    match read() {
-        Ok(content) => {
-            let path = path.to_string_lossy().replace('\n', "?");
-            note(Note::Run { content, path, called });
-        }
-        Err(error) => note(Note::Hole(format!("{} could not be read: {error}", path.display()))),
-    }
-}
-
-/// The last part of the name by which the program was called, where that is not its own.
-fn called(pid: i32, path: &Path) -> Option<String> {
-    let began = Instant::now();
-    let own = path.file_name()?.to_string_lossy().into_owned();
-    loop {
-        let exe = fs::read_link(format!("/proc/{pid}/exe")).ok()?;
-        // As another mount namespace shows it, it may be longer.
-        if exe.file_name() == path.file_name() {
-            let line = fs::read(format!("/proc/{pid}/cmdline")).ok()?;
-            let first = line.split(|byte| *byte == 0).next()?;
-            let name =
-                String::from_utf8_lossy(first.rsplit(|byte| *byte == b'/').next()?).into_owned();
-            let is_word = name.chars().all(|letter| letter.is_ascii_graphic());
-            return (is_word && !name.is_empty() && name != own).then_some(name);
-        }
-        // A script's process is its interpreter.
-        if began.elapsed() > YOUNG || own.contains('.') {
+    let content = match read() {
+        Ok(content) => content,
+        Err(error) => {
+            note(Note::Hole(format!("{} could not be read: {error}", path.display())));
             return None;
         }
-        std::thread::sleep(Duration::from_millis(2));
+    };
+    let Content { fingerprint, is_script } = content;
+    let one = Young { pid: event.pid(), path, content: fingerprint, since: Instant::now() };
+    let name = match now {
+        Called::NotYet if is_script => None,
+        Called::NotYet => return Some(one),
+        Called::By(name) => name,
+    };
+    note(one.note(name));
+    None
+}
+
+/// By which name a program was called.
+enum Called {
+    /// The process is still what it was before, or it is something else already.
+    NotYet,
+    /// The last part of the name, where that is not the file's own and can be known.
+    By(Option<String>),
+}
+
+fn called(pid: i32, path: &Path) -> Called {
+    let own = path.file_name().unwrap_or_default().to_string_lossy();
+    let Ok(exe) = fs::read_link(format!("/proc/{pid}/exe")) else { return Called::By(None) };
+    // As another mount namespace shows it, it may be longer.
+    if exe.file_name() != path.file_name() {
+        return Called::NotYet;
     }
+    let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+    // The program is there before its arguments are (Linux: begin_new_exec, then create_elf_tables).
+    if line.is_empty() {
+        return Called::NotYet;
+    }
+    let first = line.split(|byte| *byte == 0).next().unwrap_or_default();
+    let name = first.rsplit(|byte| *byte == b'/').next().unwrap_or_default();
+    let name = String::from_utf8_lossy(name);
+    let is_word = name.chars().all(|letter| letter.is_ascii_graphic());
+    Called::By((is_word && !name.is_empty() && name != own).then(|| name.into_owned()))
 }
 
 /// Tells contents apart, at a speed that a machine without KVM has too. Nobody here makes collisions on purpose.
@@ -209,12 +272,25 @@ mod tests {
         fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
         let link = dir.path().join("by_this_name");
         std::os::unix::fs::symlink(&program, &link).unwrap();
+        // A script, whose process has another program's name, and nobody waits for another one.
+        let script = dir.path().join("fence_script");
+        fs::write(&script, "#!/bin/sh\nread line\n").unwrap();
+        fs::set_permissions(&script, fs::Permissions::from_mode(0o755)).unwrap();
+        let mut before = std::process::Command::new(&script)
+            .stdin(std::process::Stdio::piped())
+            .spawn()
+            .unwrap();
         let mut process = std::process::Command::new(&link).arg("60").spawn().unwrap();
         let content = fingerprint(&fs::read(&program).unwrap());
         let path = program.canonicalize().unwrap().to_string_lossy().into_owned();
         let called = Some("by_this_name".to_owned());
         let wanted = Note::Run { content, path, called };
         wait("the program", &|notes| notes.contains(&wanted));
+        let of_script =
+            |note: &Note| matches!(note, Note::Run { path, .. } if path.ends_with("script"));
+        wait("the script", &|notes| notes.iter().any(of_script));
+        before.kill().unwrap();
+        before.wait().unwrap();
         process.kill().unwrap();
         process.wait().unwrap();
         stop.store(true, Ordering::Relaxed);

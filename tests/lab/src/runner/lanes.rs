@@ -1,12 +1,13 @@
-//! Several labs at once: most of a scenario is waiting for timers, and two of them share two processors well. Invariant: what
-//! each scenario finds is the same as in one lane; what needs the machine for itself runs when everything else is over.
+//! Several labs at once: most of a scenario is waiting for timers, and two of them share two processors well, with one of
+//! containers, which hardly needs any, beside them. Invariant: what each scenario finds is the same as in one lane; what needs the
+//! machine for itself runs when everything else is over.
 
 use super::Group;
 use crate::failure::{Failure, Result};
 use crate::place::Place;
 use crate::report::Row;
 use crate::scenario::{self, Scenario};
-use crate::topology::Settings;
+use crate::topology::{Settings, Topology};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
@@ -14,7 +15,8 @@ use std::thread;
 /// How many scenarios share a cluster at most, where another lane could do something meanwhile.
 const BATCH: usize = 7;
 
-/// Runs them in so many lanes; the rows of the table come back in their order, failures among them.
+/// Runs them in so many lanes, and in one more for containers where there are machines too; the rows of the
+/// table come back in their order, failures among them.
 pub(crate) fn run(
     place: &Place,
     settings: &Settings,
@@ -25,8 +27,12 @@ pub(crate) fn run(
     if lanes < 2 {
         return super::run(place, settings, scenarios, tell);
     }
-    let places: Vec<Place> =
-        (1..=lanes).map(|n| if n == 1 { place.clone() } else { place.lane(n) }).collect();
+    let kinds = [Topology::Machines, Topology::Containers];
+    let both =
+        kinds.iter().all(|kind| scenarios.iter().any(|one| one.topology == *kind && !one.alone));
+    let places: Vec<Place> = (1..=lanes + usize::from(both))
+        .map(|n| if n == 1 { place.clone() } else { place.lane(n) })
+        .collect();
     let _locks = places[1..].iter().map(Place::lock).collect::<Result<Vec<_>>>()?;
     let (alone, together): (Vec<&Scenario>, Vec<&Scenario>) =
         scenarios.iter().partition(|scenario| scenario.alone);
@@ -34,13 +40,17 @@ pub(crate) fn run(
     let waiting = Mutex::new(batches(&together).into_iter().rev().collect::<VecDeque<_>>());
     let tell = Mutex::new(tell);
     let lane = |number: usize, place: &Place| -> Result<Vec<Row>> {
+        let only = (number > lanes).then_some(Topology::Containers);
         let mut say = |line: &str| {
             let mut tell = tell.lock().unwrap_or_else(PoisonError::into_inner);
             tell(&format!("[{number}] {line}"));
         };
         let mut rows = Vec::new();
         loop {
-            let next = waiting.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
+            let next = {
+                let mut waiting = waiting.lock().unwrap_or_else(PoisonError::into_inner);
+                next_for(only, &mut waiting)
+            };
             let Some(batch) = next else { return Ok(rows) };
             rows.extend(super::run(place, settings, &batch, &mut say)?);
         }
@@ -67,6 +77,15 @@ pub(crate) fn run(
         scenarios.iter().enumerate().map(|(at, one)| (scenario::full_name(one), at)).collect();
     rows.sort_by_key(|row| place_of.get(row.name()).copied());
     Ok(rows)
+}
+
+/// The next batch that a lane may take.
+fn next_for(
+    only: Option<Topology>,
+    waiting: &mut VecDeque<Vec<Scenario>>,
+) -> Option<Vec<Scenario>> {
+    let fits = |batch: &Vec<Scenario>| only.is_none_or(|only| batch[0].topology == only);
+    waiting.iter().position(fits).and_then(|at| waiting.remove(at))
 }
 
 /// What is run in one go: scenarios that share a cluster, in their order.
@@ -98,6 +117,26 @@ mod tests {
             batches(&refs).into_iter().flatten().map(|one| scenario::full_name(&one)).collect();
         let wanted: Vec<String> = all.iter().map(scenario::full_name).collect();
         assert_eq!(again, wanted);
+    }
+
+    #[test]
+    fn a_lane_for_containers_takes_no_machines_and_the_others_take_what_is_left() {
+        let all = scenario::all();
+        let refs: Vec<&Scenario> = all.iter().collect();
+        let mut waiting: VecDeque<_> = batches(&refs).into_iter().rev().collect();
+        assert_eq!(waiting[0][0].topology, Topology::Machines, "the dearest are first");
+        let mut taken = 0;
+        while let Some(batch) = next_for(Some(Topology::Containers), &mut waiting) {
+            assert!(batch.iter().all(|one| one.topology == Topology::Containers));
+            taken += batch.len();
+        }
+        let containers = all.iter().filter(|one| one.topology == Topology::Containers).count();
+        assert!(taken > 20 && taken == containers, "{taken} of {containers}");
+        let mut others = 0;
+        while let Some(batch) = next_for(None, &mut waiting) {
+            others += batch.len();
+        }
+        assert_eq!(taken + others, all.len());
     }
 
     #[test]

@@ -171,8 +171,6 @@ pub(super) fn table() -> Vec<Scenario> {
     // A cluster of its own, since it begins with other programs.
     table.push(Scenario {
         stock: Some((crate::programs::EVERY, "it begins with them")),
-        // With another lab beside it, the stock agents' monitors end by their time-outs.
-        alone: true,
         bound: MINUTES(15),
         ..scenario(
             "rolling-replacement",

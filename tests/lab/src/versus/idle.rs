@@ -1,6 +1,7 @@
 //! What a cluster costs that nothing happens to: processes that were made and processor time, with its monitors and in
-//! maintenance mode. Invariant: read from the kernel's counters without a process of ours in the node, and the guest's own
-//! processor time is not the cluster's.
+//! maintenance mode. Invariant: read from the kernel's counters without a process of ours in the node; the guest's own
+//! processor time is not the cluster's, and is taken by the same clock as all: `/proc/stat` counts timer ticks, of which a machine without
+//! KVM loses some, and a guest that is always busy then has used more than everybody together.
 
 use crate::cluster::Cluster;
 use crate::failure::{Failure, Result};
@@ -12,7 +13,8 @@ use std::time::Duration;
 const WINDOW: Duration = Duration::from_secs(60);
 /// Until what a change of the configuration caused is over.
 const SETTLE: Duration = Duration::from_secs(10);
-/// The kernel's unit of processor time in `/proc/stat`, per second.
+/// The units of `/proc/schedstat` and of `/proc/<pid>/stat`, per second.
+const NANOSECONDS: f64 = 1e9;
 const TICKS: f64 = 100.0;
 
 /// Of both nodes together, a minute of each.
@@ -97,35 +99,34 @@ struct Counters {
 fn counters(node: &Node, active: &str) -> Result<Counters> {
     let unclear =
         |what: &str| Failure::broken(format!("{what} of {} is not as expected", node.name));
-    let all = node.read("/proc/stat")?;
-    let Counters { forks, cpu } = of_machine(&all).ok_or_else(|| unclear("/proc/stat"))?;
-    if node.name != active {
-        return Ok(Counters { forks, cpu });
-    }
-    let pid = node.read("/run/libvirt/qemu/vm1.pid")?;
-    let guest = node.read(&format!("/proc/{}/stat", pid.trim()))?;
-    let guest = of_process(&guest).ok_or_else(|| unclear("The guest's process"))?;
-    Ok(Counters { forks, cpu: cpu - guest })
+    let guest = if node.name == active {
+        let pid = node.read("/run/libvirt/qemu/vm1.pid")?;
+        let guest = node.read(&format!("/proc/{}/stat", pid.trim()))?;
+        of_process(&guest).ok_or_else(|| unclear("The guest's process"))?
+    } else {
+        0.0
+    };
+    let made = of_machine(&node.read("/proc/stat")?).ok_or_else(|| unclear("/proc/stat"))?;
+    let cpu = of_tasks(&node.read("/proc/schedstat")?).ok_or_else(|| unclear("/proc/schedstat"))?;
+    Ok(Counters { forks: made, cpu: cpu - guest })
 }
 
-/// All but idle and waiting for disks; a guest of a machine's own kernel is in user time already.
-fn of_machine(text: &str) -> Option<Counters> {
-    let line = |name: &str| {
-        text.lines().find_map(|line| {
-            let mut words = line.split_ascii_whitespace();
-            (words.next()? == name)
-                .then(|| words.map(str::parse).collect::<std::result::Result<Vec<f64>, _>>())
-        })
-    };
-    let ticks = line("cpu")?.ok()?;
-    let [user, nice, system, _idle, _waiting, hard, soft, stolen, ..] = *ticks.as_slice() else {
-        return None;
-    };
-    let forks = *line("processes")?.ok()?.first()?;
-    Some(Counters { forks, cpu: (user + nice + system + hard + soft + stolen) / TICKS })
+/// Processes and threads made since the boot.
+fn of_machine(text: &str) -> Option<f64> {
+    text.lines().find_map(|line| line.strip_prefix("processes "))?.trim().parse().ok()
 }
 
-/// User and system time of a process, in seconds; its name may have blanks and brackets.
+/// What all tasks of all processors have run, in seconds: the seventh number of each `cpu` line (Linux:
+/// Documentation/scheduler/sched-stats.rst).
+fn of_tasks(text: &str) -> Option<f64> {
+    let lines = text.lines().filter(|line| line.starts_with("cpu"));
+    let times = lines.map(|line| line.split_ascii_whitespace().nth(7)?.parse::<f64>().ok());
+    let times = times.collect::<Option<Vec<f64>>>().filter(|times| !times.is_empty())?;
+    Some(times.iter().sum::<f64>() / NANOSECONDS)
+}
+
+/// What a process has run, in seconds: the scheduler's clock, divided into user and system time (Linux: cputime_adjust). Its name
+/// may have blanks and brackets.
 fn of_process(text: &str) -> Option<f64> {
     let fields: Vec<&str> = text.rsplit_once(") ")?.1.split_ascii_whitespace().collect();
     let [user, system] = [fields.get(11)?, fields.get(12)?].map(|field| field.parse::<f64>());
@@ -136,13 +137,15 @@ fn of_process(text: &str) -> Option<f64> {
 mod tests {
     use super::*;
 
-    const STAT: &str =
-        "cpu  100 10 50 9000 30 5 5 0 70 0\ncpu0 1 1 1 1 1 1 1 1 1 1\nbtime 1\nprocesses 1234\n";
-
     #[test]
-    fn what_is_not_idle_is_counted_once() {
-        assert_eq!(of_machine(STAT), Some(Counters { forks: 1234.0, cpu: 1.7 }));
-        assert_eq!(of_machine("cpu  1 2 3\nprocesses 4\n"), None);
+    fn what_all_tasks_have_run_is_summed_over_the_processors() {
+        let text = "version 15\ntimestamp 4295\ncpu0 0 0 9 4 5 3 2500000000 77 5\ndomain0 3 1 2\n\
+                    cpu1 0 0 9 4 5 3 1000000000 77 5\n";
+        assert_eq!(of_tasks(text), Some(3.5));
+        assert_eq!(of_tasks("version 15\ncpu0 0 0 9\n"), None);
+        assert_eq!(of_tasks("version 15\n"), None);
+        assert_eq!(of_machine("cpu 1 2\nbtime 1\nprocesses 1234\n"), Some(1234.0));
+        assert_eq!(of_machine("cpu  1 2 3\n"), None);
     }
 
     #[test]

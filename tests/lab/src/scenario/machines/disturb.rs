@@ -43,8 +43,9 @@ pub(super) enum Disturbance {
 }
 
 /// Fills a file system to its last block, what is kept for root included: large pieces first, which cost nothing to
-/// allocate, then what is left.
-const FILL: &str = "cd /var; piece=$(($(stat -f -c '%f*%S' .))); i=0; \
+/// allocate, then what is left. Before it, the directories that crmsh makes at its first start and cannot start without: who looks
+/// after a node has typed `crm` in it before.
+const FILL: &str = "mkdir -p /root/.cache/crm /root/.config/crm; cd /var; piece=$(($(stat -f -c '%f*%S' .))); i=0; \
     while [ $piece -ge 65536 ]; do i=$((i + 1)); fallocate -l $piece lab-full.$i 2>/dev/null || rm -f lab-full.$i; \
     piece=$((piece / 2)); [ $piece -le $(($(stat -f -c '%f*%S' .))) ] || piece=$(($(stat -f -c '%f*%S' .))); \
     [ $i -lt 60 ] || break; done; \

@@ -45,7 +45,7 @@ pub(super) fn replacement(cluster: &Cluster) -> Result<Story> {
     let zero = cluster.journal.mark("the stock programs are replaced by ours");
     let there = walk(cluster, &blocks, Way::There, Tool::Crm)?;
     agents_are(cluster, OURS)?;
-    handlers_are(cluster, "/usr/lib/drbd/crm-fence-peer\"")?;
+    handlers_are(cluster, "/usr/lib/drbd/crm-fence-peer;")?;
     let replaced = cluster.journal.now();
     // With ours: fence_xvm and fence_virtd end the node, the handler answers, both agents take over.
     let cut = power_cut(cluster)?;
@@ -56,7 +56,7 @@ pub(super) fn replacement(cluster: &Cluster) -> Result<Story> {
     cluster.journal.mark("ours are replaced by the stock programs");
     let again = walk(cluster, &blocks, Way::Back, Tool::Pcs)?;
     agents_are(cluster, STOCK)?;
-    handlers_are(cluster, "/usr/lib/drbd/crm-fence-peer.sh\"")?;
+    handlers_are(cluster, "/usr/lib/drbd/crm-fence-peer.sh;")?;
     let figure =
         |story: &Story| Duration::from_secs_f64(story.figures.first().map_or(0.0, |one| one.1));
     Ok(Story::at(zero)
@@ -189,7 +189,8 @@ fn agents_are(cluster: &Cluster, wanted: Providers) -> Result<()> {
 
 fn handlers_are(cluster: &Cluster, wanted: &str) -> Result<()> {
     cluster.lab.nodes.iter().try_for_each(|node| {
-        let text = node.sh("drbdadm dump r0", "reading DRBD's configuration")?;
+        // It quotes what has blanks.
+        let text = node.sh("drbdadm dump r0", "reading DRBD's configuration")?.replace('"', "");
         claim(text.contains(wanted), || format!("{}: no handler {wanted}: {text}", node.name))
     })
 }

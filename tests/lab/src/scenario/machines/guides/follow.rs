@@ -7,7 +7,7 @@ use crate::failure::{Failure, Result};
 use crate::guide::{self, Place, Shell, Step, What};
 use crate::host_side::quote;
 use crate::node_files::Kind;
-use crate::scenario::{Story, claim, downtime};
+use crate::scenario::{Story, checks, claim, downtime};
 use duet_oracle::eventually;
 use std::sync::Mutex;
 use std::time::Duration;
@@ -81,6 +81,10 @@ fn follow(cluster: &Cluster, shell: Shell) -> Result<Story> {
         reader.cut.ok_or_else(|| Failure::broken("The guide does not cut any power"))?;
     let still = cluster.steady()?;
     claim(still != dead, || format!("the guest went back to {still}"))?;
+    let failed = checks::failures(cluster.lab.node(&still)?)?;
+    claim(failed.is_empty(), || {
+        format!("in the cluster that the guide makes, something failed:\n{failed}")
+    })?;
     claim(cluster.verdict().boots.len() >= 3, || {
         format!("the guest booted {} times", cluster.verdict().boots.len())
     })?;
