@@ -160,9 +160,10 @@ impl Cluster {
             // A cluster without a configuration waits 20 s for a DC that may be there already.
             // From Pacemaker's own template: a feature set above its own would be fatal.
             node.sh(SHORT_FIRST_ELECTION, "seeding the cluster's configuration")?;
-            node.run("lab-cluster enable && lab-cluster start", Duration::from_secs(120))?
-                .success("starting the cluster")
-                .map(drop)
+            // What a kernel has not written yet is empty after a power cut, and half a minute may pass until it does.
+            let sync = if self.kind() == Kind::Machine { "&& sync" } else { "" };
+            let script = format!("lab-cluster enable {sync} && lab-cluster start");
+            node.run(&script, Duration::from_secs(120))?.success("starting the cluster").map(drop)
         })?;
         self.all_online(Duration::from_secs(120))?;
         let took = self.journal.now() - began;

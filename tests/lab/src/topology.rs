@@ -203,7 +203,7 @@ impl Lab {
              <memory unit='MiB'>{memory}</memory><vcpu>1</vcpu>\n\
              <os><type arch='x86_64' machine='pc'>hvm</type><kernel>{image}/vmlinuz</kernel>\
              <initrd>{image}/initrd.img</initrd>\n\
-             <cmdline>console=ttyS0 quiet panic=10 mitigations=off norandmaps tsc=reliable no_timer_check \
+             <cmdline>console=ttyS0 quiet panic=10 mitigations=off norandmaps transparent_hugepage=never tsc=reliable no_timer_check \
              net.ifnames=0 audit=0 lab.init={init}</cmdline></os>\n<features><acpi/></features>\n\
              <on_poweroff>destroy</on_poweroff><on_reboot>restart</on_reboot><on_crash>destroy</on_crash>\n\
              <devices><emulator>/usr/bin/qemu-system-x86_64</emulator>\n{root}{data}{files}{spare0}{spare1}{eth0}{eth1}\
@@ -309,7 +309,10 @@ impl Lab {
         for node in &self.nodes {
             let script = "for f in /var/log/pacemaker/pacemaker.log /var/log/corosync/corosync.log \
                 /var/log/libvirt/qemu/*.log /run/lab/*; do [ -f \"$f\" ] && { echo \"==> $f\"; tail -n 3000 \"$f\"; }; \
-                done; echo '==> dmesg'; dmesg 2>/dev/null | tail -n 300; echo '==> status'; timeout 20 crm_mon -1rnf 2>&1";
+                done; echo '==> dmesg'; dmesg 2>/dev/null | tail -n 300; echo '==> status'; timeout 20 crm_mon -1rnf 2>&1; \
+                echo '==> writes'; cat /proc/drbd /sys/kernel/debug/drbd/resources/*/in_flight_summary 2>/dev/null; \
+                for t in /proc/[0-9]*/task/[0-9]*; do read -r _ name state _ 2>/dev/null <$t/stat && [ \"$state\" = D ] && \
+                { echo \"$t $name\"; cat $t/stack; }; done; timeout 20 virsh -q domblkstat vm1 2>&1";
             let text = match node.run(script, Duration::from_secs(40)) {
                 Ok(ran) => ran.stdout,
                 Err(error) => format!("{error}\n"),

@@ -70,16 +70,42 @@ pub(super) fn not_fenced(cluster: &Cluster) -> Result<Story> {
     one_writable(cluster)?;
     cluster.journal.mark("fence_virtd started again");
     cluster.start_fence_daemon()?;
+    // Whoever asked for the fencing still asks, and is answered now, or has given up: then the guest boots once, there or
+    // here, or goes on.
+    let shot = fencing_ended(cluster, other, &active, zero)?;
+    if shot {
+        fenced(cluster, &other.name, &active)?;
+    }
     let now = disturb::steady(cluster)?;
     let boots = boots_since(cluster, zero);
-    // Whoever asked for the fencing still asks, and is answered now: then the guest boots once, there or here.
-    let fenced = node.instance()? != instance;
-    claim(boots == usize::from(fenced || now != active), || {
-        format!("the guest is on {now} after {boots} boots, was on {active}, fenced: {fenced}")
+    let again = node.instance()? != instance;
+    claim(again == shot && boots == usize::from(shot || now != active), || {
+        format!(
+            "the guest is on {now} after {boots} boots, was on {active}, which was shot: {shot}, booted again: {again}"
+        )
     })?;
     Ok(Story::at(zero)
         .figure("thaw to first write", first - thawed)
         .figure("whole again", cluster.journal.now() - thawed))
+}
+
+/// Whether a node whose shot was asked for was shot in the end, as the one that asked says.
+fn fencing_ended(cluster: &Cluster, by: &Node, target: &str, since: Duration) -> Result<bool> {
+    let ended = eventually(MINUTES(3), &format!("the fencing of {target} to end"), || {
+        let events = cluster.journal.since(since);
+        let said = events.iter().rev().filter(|event| event.source == by.name);
+        let mut phases = said.flat_map(|event| match &event.kind {
+            Kind::Log(record) => recognise(record),
+            Kind::Serial(_) | Kind::Mark(_) => Vec::new(),
+        });
+        phases
+            .find_map(|phase| match phase {
+                Phase::FencingEnded { node, ok } if node == target => Some(ok),
+                _ => None,
+            })
+            .ok_or("it still tries")
+    })?;
+    Ok(ended)
 }
 
 /// When a node said that it wants another one shot.
