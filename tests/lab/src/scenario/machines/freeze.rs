@@ -7,7 +7,7 @@ use super::fence::one_writable;
 use crate::cluster::Cluster;
 use crate::failure::Result;
 use crate::node::{Node, SHORT};
-use crate::scenario::checks::{fenced, settled};
+use crate::scenario::checks::{failures, fenced, settled};
 use crate::scenario::{Story, boots_since, claim, downtime};
 use duet_oracle::phase::{Phase, recognise};
 use duet_oracle::{Kind, eventually};
@@ -32,19 +32,12 @@ pub(super) fn shot(cluster: &Cluster) -> Result<Story> {
     settled(other)?;
     let zero = Disturbance::Freeze.inflict(cluster, node)?;
     let asked = fencing_asked(cluster, other, &active, zero)?;
-    let thawed = Disturbance::Freeze.heal(cluster, node)?;
+    Disturbance::Freeze.heal(cluster, node)?;
     fenced(cluster, &other.name, &active)?;
-    eventually(MINUTES(4), "the guest to boot again", || {
-        if boots_since(cluster, zero) > 0 { Ok(()) } else { Err("no boot") }
-    })?;
-    let booted = cluster.verdict().boots.last().map_or(thawed, |boot| boot.at);
-    cluster.writing_since(booted, SHORT)?;
+    writes_again(cluster, zero)?;
     let first = cluster.journal.now();
     other.sh(&format!("crm_resource -r {device} -d pcmk_delay_base"), "shooting at once again")?;
-    let now = disturb::steady(cluster)?;
-    claim(boots_since(cluster, zero) == 1, || {
-        format!("the guest is on {now} after {} boots", boots_since(cluster, zero))
-    })?;
+    started_once(cluster, zero, other)?;
     Ok(Story::at(zero)
         .figure("fencing asked for", asked - zero)
         .figure("freeze to first write", first - zero)
@@ -72,18 +65,20 @@ pub(super) fn not_fenced(cluster: &Cluster) -> Result<Story> {
     cluster.start_fence_daemon()?;
     // Whoever asked for the fencing still asks, and is answered now, or has given up: then the guest boots once, there or
     // here, or goes on.
-    let shot = fencing_ended(cluster, other, &active, zero)?;
-    if shot {
+    if fencing_ended(cluster, other, &active, zero)? {
         fenced(cluster, &other.name, &active)?;
+        writes_again(cluster, zero)?;
+        started_once(cluster, zero, other)?;
+    } else {
+        let now = disturb::steady(cluster)?;
+        let (same, boots) = (node.instance()? == instance, boots_since(cluster, zero));
+        claim(now == active && boots == 0 && same, || {
+            format!(
+                "the guest is on {now} after {boots} boots, was on {active}, which was not shot, and booted: {}",
+                !same
+            )
+        })?;
     }
-    let now = disturb::steady(cluster)?;
-    let boots = boots_since(cluster, zero);
-    let again = node.instance()? != instance;
-    claim(again == shot && boots == usize::from(shot || now != active), || {
-        format!(
-            "the guest is on {now} after {boots} boots, was on {active}, which was shot: {shot}, booted again: {again}"
-        )
-    })?;
     Ok(Story::at(zero)
         .figure("thaw to first write", first - thawed)
         .figure("whole again", cluster.journal.now() - thawed))
@@ -106,6 +101,28 @@ fn fencing_ended(cluster: &Cluster, by: &Node, target: &str, since: Duration) ->
             .ok_or("it still tries")
     })?;
     Ok(ended)
+}
+
+/// Waits until the guest has booted since a moment, and writes.
+fn writes_again(cluster: &Cluster, since: Duration) -> Result<()> {
+    eventually(MINUTES(4), "the guest to boot again", || {
+        if boots_since(cluster, since) > 0 { Ok(()) } else { Err("no boot") }
+    })?;
+    let booted = cluster.verdict().boots.last().map_or(since, |boot| boot.at);
+    cluster.writing_since(booted, SHORT).map(drop)
+}
+
+/// The guest was started once, and all is steady again. To forget a failure may start it once more: `crm_resource --cleanup` of a
+/// promoted instance whose promotion had failed before makes Pacemaker 2.1.5 stop and start what depends on it.
+fn started_once(cluster: &Cluster, since: Duration, at: &Node) -> Result<()> {
+    let once = || {
+        let boots = boots_since(cluster, since);
+        claim(boots == 1, || format!("the guest booted {boots} times"))
+    };
+    once()?;
+    let failed = !failures(at)?.is_empty();
+    disturb::steady(cluster)?;
+    if failed { Ok(()) } else { once() }
 }
 
 /// When a node said that it wants another one shot.
