@@ -184,13 +184,12 @@ fn input_that_is_too_long_or_no_text_is_refused() {
     let ran = told("fence_xvm", &"x=y\n".repeat(20_000));
     assert_eq!(ran.said(), (Some(1), ""));
     assert!(ran.stderr.starts_with("Standard input has more than 65536 bytes\n"));
-    let mut child = client("fence_xvm").stdin(Stdio::piped()).spawn().unwrap();
-    std::io::Write::write_all(&mut child.stdin.take().unwrap(), b"plug=\xff\n").unwrap();
-    let ran = stage::Running { child, began: std::time::Instant::now() }.wait();
+    let mut running = stage::Running::of(client("fence_xvm").stdin(Stdio::piped()));
+    std::io::Write::write_all(&mut running.child.stdin.take().unwrap(), b"plug=\xff\n").unwrap();
+    let ran = running.wait();
     assert!(ran.stderr.starts_with("Standard input is not UTF-8\n"), "{}", ran.stderr);
     let word = std::ffi::OsStr::from_bytes(b"\xff");
-    let child = client("fence_xvm").arg(word).spawn().unwrap();
-    let ran = stage::Running { child, began: std::time::Instant::now() }.wait();
+    let ran = stage::Running::of(client("fence_xvm").arg(word)).wait();
     assert_eq!(ran.said(), (Some(1), ""));
 }
 

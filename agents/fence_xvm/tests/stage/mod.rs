@@ -101,7 +101,7 @@ impl Stage {
         let key = self.directory.path().join("key");
         let mut command = client(program);
         command.arg("-k").arg(key).args(line.split_whitespace()).stdin(Stdio::null());
-        Running { child: command.spawn().unwrap(), began: Instant::now() }
+        Running::of(&mut command)
     }
 }
 
@@ -114,19 +114,18 @@ pub(crate) fn client(program: &str) -> Command {
 
 /// The client with standard input. One that refuses it need not read it to its end, which the writer sees as EPIPE.
 pub(crate) fn told(program: &str, input: &str) -> Ran {
-    let mut child = client(program).stdin(Stdio::piped()).spawn().unwrap();
-    let written = child.stdin.take().unwrap().write_all(input.as_bytes());
+    let mut running = Running::of(client(program).stdin(Stdio::piped()));
+    let written = running.child.stdin.take().unwrap().write_all(input.as_bytes());
     assert!(
         written.is_ok() || written.is_err_and(|error| error.kind() == ErrorKind::BrokenPipe),
         "not written"
     );
-    Running { child, began: Instant::now() }.wait()
+    running.wait()
 }
 
 /// The client with words.
 pub(crate) fn called(program: &str, words: &[&str]) -> Ran {
-    let child = client(program).args(words).stdin(Stdio::null()).spawn().unwrap();
-    Running { child, began: Instant::now() }.wait()
+    Running::of(client(program).args(words).stdin(Stdio::null())).wait()
 }
 
 /// A client that runs.
@@ -136,6 +135,12 @@ pub(crate) struct Running {
 }
 
 impl Running {
+    /// Its time begins before it does: it never took longer than is measured.
+    pub(crate) fn of(command: &mut Command) -> Self {
+        let began = Instant::now();
+        Self { child: command.spawn().unwrap(), began }
+    }
+
     pub(crate) fn wait(mut self) -> Ran {
         while self.child.try_wait().unwrap().is_none() {
             if self.began.elapsed() > PATIENCE {
