@@ -312,8 +312,8 @@ impl Lab {
                 done; echo '==> dmesg'; dmesg 2>/dev/null | tail -n 300; echo '==> status'; timeout 20 crm_mon -1rnf 2>&1; \
                 echo '==> writes'; cat /proc/drbd /sys/kernel/debug/drbd/resources/*/in_flight_summary 2>/dev/null; \
                 for t in /proc/[0-9]*/task/[0-9]*; do read -r _ name state _ 2>/dev/null <$t/stat && [ \"$state\" = D ] && \
-                { echo \"$t $name\"; cat $t/stack; }; done; timeout 20 virsh -q domblkstat vm1 2>&1; \
-                timeout 20 virsh -q qemu-monitor-command vm1 --hmp 'info registers' 2>&1 | head -n 4";
+                { echo \"$t $name\"; cat $t/stack; }; done; timeout 5 virsh -q domblkstat vm1 2>&1; \
+                timeout 5 virsh -q qemu-monitor-command vm1 --hmp 'info registers' 2>&1 | head -n 4";
             let text = match node.run(script, Duration::from_secs(40)) {
                 Ok(ran) => ran.stdout,
                 Err(error) => format!("{error}\n"),
