@@ -244,6 +244,7 @@ pub(crate) fn pacemaker(nodes: &[Node], kind: Kind, programs: &Programs) -> Stri
         let _ = write!(
             text,
             "primitive p_drbd {} params drbd_resource=r0 op start timeout=240s op stop timeout=100s \
+             op promote timeout=180s op demote timeout=90s \
              op monitor interval=10s role=Promoted timeout=20s op monitor interval=20s role=Unpromoted timeout=20s\n\
              clone ms_drbd p_drbd {CLONE}\n\
              colocation vm1-on-drbd inf: vm1 ms_drbd:Promoted\n\
