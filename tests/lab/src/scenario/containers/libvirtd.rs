@@ -3,7 +3,7 @@
 use crate::cluster::Cluster;
 use crate::failure::Result;
 use crate::node::{Node, SHORT};
-use crate::scenario::checks::{Calm, failures, forget_failures};
+use crate::scenario::checks::{Calm, failures, forget_failures, settled};
 use crate::scenario::{Story, boots_since, claim, downtime};
 use std::time::Duration;
 
@@ -60,6 +60,7 @@ fn silent(
     let (zero, first) = moved?;
     speaks?;
     cluster.journal.mark(&format!("libvirtd answers again in {active}"));
+    settled(node)?;
     node.sh(&format!("crm node online {active}"), "ending the standby")?;
     let still = cluster.steady()?;
     claim(still == other, || format!("the guest went back to {still}"))?;

@@ -3,7 +3,7 @@
 use crate::cluster::Cluster;
 use crate::failure::Result;
 use crate::node::{SHORT, Switch};
-use crate::scenario::checks::{Calm, fenced};
+use crate::scenario::checks::{Calm, fenced, settled};
 use crate::scenario::{Story, claim, downtime};
 
 pub(super) fn node_killed(cluster: &Cluster) -> Result<Story> {
@@ -64,6 +64,9 @@ pub(super) fn standby(cluster: &Cluster) -> Result<Story> {
     let zero = cluster.journal.mark(&format!("crm node standby {active}"));
     node.sh(&format!("crm node standby {active}"), "putting the node in standby")?;
     let first = cluster.writing_on(&other, zero, SHORT)?;
+    // It writes there a moment before its migration is over, and what still migrates when its old node is
+    // allowed again is stopped on both and started anew (Pacemaker 2.1.5).
+    settled(node)?;
     node.sh(&format!("crm node online {active}"), "ending the standby")?;
     let still = cluster.steady()?;
     claim(still == other, || format!("the guest went back to {still}"))?;
