@@ -92,14 +92,22 @@ pub(super) fn route(node: &Node, cluster: &Cluster, word: &str) -> Result<()> {
 /// Waits until the guest has booted on this node again after `zero` and writes; says when the first
 /// write came. It must be one boot.
 pub(super) fn restarted(cluster: &Cluster, active: &str, zero: Duration) -> Result<Duration> {
+    let (at, first) = booted(cluster, zero)?;
+    claim(at == active, || format!("the guest went from {active} to {at}"))?;
+    Ok(first)
+}
+
+/// The same on whichever node; says on which, and when the first write came.
+pub(super) fn booted(cluster: &Cluster, zero: Duration) -> Result<(String, Duration)> {
     let boots = || boots_since(cluster, zero);
     duet_oracle::eventually(MINUTES(3), "the guest to boot again", || {
         if boots() > 0 { Ok(()) } else { Err("no boot") }
     })?;
     let booted = cluster.verdict().boots.last().map_or(zero, |boot| boot.at);
-    let first = cluster.writing_on(active, booted, MINUTES(1))?;
+    let at = cluster.writing_since(booted, MINUTES(1))?;
+    let first = cluster.writing_on(&at, booted, MINUTES(1))?;
     claim(boots() == 1, || format!("the guest booted {} times", boots()))?;
-    Ok(first)
+    Ok((at, first))
 }
 
 /// Pacemaker has failures on record; whoever comes next begins with a clean slate. It looks at

@@ -6,7 +6,7 @@ use super::disturb::{self, Disturbance};
 use crate::cluster::Cluster;
 use crate::failure::Result;
 use crate::node::{Node, SHORT};
-use crate::scenario::checks::{Calm, failures, fenced, settled};
+use crate::scenario::checks::{Calm, booted, failures, fenced, settled};
 use crate::scenario::{Story, boots_since, claim, downtime};
 use duet_oracle::eventually;
 use std::time::Duration;
@@ -58,17 +58,18 @@ fn guest(node: &Node) -> Result<String> {
     Ok(node.sh(script, "looking at the guest's process")?.trim().to_owned())
 }
 
-/// corosync still answers for the node, Pacemaker does not: only fencing makes a start elsewhere safe.
+/// corosync still answers for the node, Pacemaker does not: only fencing makes a start safe. Where that is, is Pacemaker's
+/// choice: the fencing's result goes through corosync, which first waits 11 s for the node, and one that boots faster is back by then.
 pub(super) fn pacemaker(cluster: &Cluster) -> Result<Story> {
     let active = cluster.steady()?;
     let (node, other) = (cluster.lab.node(&active)?, cluster.other(&active)?);
     let zero = Disturbance::PacemakerKilled.inflict(cluster, node)?;
-    let first = cluster.writing_on(&other.name, zero, MINUTES(3))?;
+    let (there, first) = booted(cluster, zero)?;
     fenced(cluster, &other.name, &active)?;
     Disturbance::PacemakerKilled.heal(cluster, node)?;
     let now = disturb::steady(cluster)?;
-    claim(now == other.name && boots_since(cluster, zero) == 1, || {
-        format!("the guest is on {now} after {} boots", boots_since(cluster, zero))
+    claim(now == there && boots_since(cluster, zero) == 1, || {
+        format!("the guest went from {there} to {now}, {} boots", boots_since(cluster, zero))
     })?;
     Ok(Story::at(zero)
         .figure("kill to first write", first - zero)
@@ -86,15 +87,20 @@ pub(super) fn parts(cluster: &Cluster) -> Result<Story> {
         ("based", "based: whole again"),
     ] {
         let node = cluster.lab.node(&active)?;
+        let before = node.instance()?;
         let killed = Disturbance::DaemonKilled(name).inflict(cluster, node)?;
         there_again(node, name)?;
         pause(A_DECISION);
         Disturbance::DaemonKilled(name).heal(cluster, node)?;
         let now = disturb::steady(cluster)?;
         let boots = boots_since(cluster, killed);
-        claim(boots == usize::from(now != active), || {
+        let rebooted = node.instance()? != before;
+        // Not fenced, it may be stopped and started once all the same: Pacemaker 2.1.5 takes the promotion score from a
+        // node whose controller has left, and finds the guest before it finds the promoted instance below it.
+        let began_anew = rebooted || now != active;
+        claim(boots == 1 || boots == 0 && !began_anew, || {
             format!(
-                "without pacemaker-{name} the guest went from {active} to {now} by {boots} boots"
+                "without pacemaker-{name} the guest went from {active} to {now} by {boots} boots, rebooted: {rebooted}"
             )
         })?;
         story = story.figure(figure, cluster.journal.now() - killed);

@@ -201,7 +201,11 @@ pub(super) fn steady(cluster: &Cluster) -> Result<String> {
 /// Sees to it that a node runs, whatever it was left in, and waits for its shell.
 fn there(node: &Node) -> Result<()> {
     match node.power()?.as_str() {
-        "paused" => node.processors(Switch::On)?,
+        // So is, for a moment, one that the fence daemon is just starting.
+        "paused" => match node.processors(Switch::On) {
+            Err(error) if node.power()? == "paused" => return Err(error),
+            Ok(()) | Err(_) => {}
+        },
         // Who fenced it may be first to switch it on.
         "shut off" => match node.boot() {
             Err(error) if node.power()? == "shut off" => return Err(error),
