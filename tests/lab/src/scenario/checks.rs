@@ -120,9 +120,13 @@ pub(super) fn forget_failures(node: &Node) -> Result<()> {
 
 /// Waits until Pacemaker has nothing left to do.
 pub(crate) fn settled(node: &Node) -> Result<()> {
-    node.run("crm_resource --wait --timeout=120", MINUTES(3))?
-        .success("waiting for the cluster to settle")
-        .map(drop)
+    settled_within(node, MINUTES(2))
+}
+
+/// Waits for that, not longer than this.
+pub(super) fn settled_within(node: &Node, patience: Duration) -> Result<()> {
+    let script = format!("crm_resource --wait --timeout={}", patience.as_secs());
+    node.run(&script, patience + MINUTES(1))?.success("waiting for the cluster to settle").map(drop)
 }
 
 /// What Pacemaker shows of failed operations.
