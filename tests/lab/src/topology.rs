@@ -158,7 +158,7 @@ impl Lab {
 
     /// Disks of a machine, and the definition that mirrors what a hypervisor's administrator has.
     /// One processor, with room for a second: where there is room for one only, QEMU before 8.1 leaves the guest's memory barriers
-    /// out (commit c914d46d0a64), and once in some hours a device and its driver each wait for the other to speak first.
+    /// out (commit c914d46d0a64), and a device and its driver may each wait for the other to speak first.
     fn make_machine(
         &self,
         node: &Node,

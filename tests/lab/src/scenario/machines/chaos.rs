@@ -232,11 +232,12 @@ fn play(cluster: &Cluster, round: &Round) -> Result<Duration> {
         inflicted.reverse();
     }
     let mut mended = cluster.journal.now();
+    let patience = inflicted.iter().map(|blow| blow.what.patience()).max().unwrap_or_default();
     for blow in inflicted {
         thread::sleep(blow.lasts);
         mended = blow.what.heal(cluster, met(blow))?;
     }
-    disturb::steady(cluster)?;
+    disturb::steady_within(cluster, patience)?;
     Ok(cluster.journal.now() - mended)
 }
 

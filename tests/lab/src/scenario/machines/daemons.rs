@@ -92,7 +92,7 @@ pub(super) fn parts(cluster: &Cluster) -> Result<Story> {
         there_again(node, name)?;
         pause(A_DECISION);
         Disturbance::DaemonKilled(name).heal(cluster, node)?;
-        let now = disturb::steady(cluster)?;
+        let now = disturb::steady_within(cluster, Disturbance::DaemonKilled(name).patience())?;
         let boots = boots_since(cluster, killed);
         let rebooted = node.instance()? != before;
         // Not fenced, it may be stopped and started once all the same: Pacemaker 2.1.5 takes the promotion score from a

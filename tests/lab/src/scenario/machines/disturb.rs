@@ -67,6 +67,17 @@ const PACEMAKER: &str = "i=0; until pidof pacemakerd >/dev/null; do i=$((i + 1))
     lab-cluster start";
 
 impl Disturbance {
+    /// How long Pacemaker may have, once it is healed, until nothing is left to do. An action that Pacemaker (2.1.5) sends to a node
+    /// whose controller is just being started again is lost, and waited for as long as its own timeout and 60 s more
+    /// (`cluster-delay`): 300 s where it is the longest of the lab's, the start of DRBD.
+    pub(super) fn patience(self) -> Duration {
+        match self {
+            Self::DaemonKilled("attrd") => MINUTES(2),
+            Self::DaemonKilled(_) => MINUTES(6),
+            _ => MINUTES(2),
+        }
+    }
+
     /// Breaks it in `node`; says when, on the recorder's clock. The moment is marked just before.
     pub(super) fn inflict(self, cluster: &Cluster, node: &Node) -> Result<Duration> {
         let at = cluster.journal.mark(&self.words(cluster, node).0);
@@ -183,16 +194,18 @@ impl Disturbance {
 /// Whatever was inflicted and healed before: every node has a shell and is online, nothing is left to do and no failure on
 /// record, both disks are UpToDate, no rule is left, the guest writes, and one node at most could ever write. Says where
 /// the guest is.
-///
-/// An action that Pacemaker (2.1.5) sent to a node whose controller was just being started again is lost, and waited for as long as its
-/// own timeout and 60 s more (`cluster-delay`): 300 s where it is the longest of the lab's, the start of DRBD.
 pub(super) fn steady(cluster: &Cluster) -> Result<String> {
+    steady_within(cluster, MINUTES(2))
+}
+
+/// The same, where Pacemaker may have so long until nothing is left to do.
+pub(super) fn steady_within(cluster: &Cluster, patience: Duration) -> Result<String> {
     for node in &cluster.lab.nodes {
         there(node)?;
     }
     cluster.all_online(MINUTES(3))?;
     let first = &cluster.lab.nodes[0];
-    settled_within(first, MINUTES(6))?;
+    settled_within(first, patience)?;
     if !failures(first)?.is_empty() {
         forget_failures(first)?;
     }
