@@ -189,9 +189,7 @@ impl Watch {
         (self.has_broken, self.is_told) = (false, false);
         self.hear(told);
         let mark = Mark::now();
-        let is_same = |old: &Mark| {
-            mark.as_ref().is_none_or(|new| (&new.boot, new.daemon) == (&old.boot, old.daemon))
-        };
+        let is_same = |old: &Mark| mark.as_ref().is_none_or(|new| new.is_of(old));
         let is_lost = !self.mark.as_ref().is_none_or(is_same);
         let records = self.records();
         let world = self.source.as_ref().map_or(&World::Unknown, |source| &source.world);

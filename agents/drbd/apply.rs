@@ -290,6 +290,10 @@ fn score(config: &Config, wanted: Wanted, turn: &mut Turn<'_>) -> Result<(), Err
         Ok(Done::Wrote(score)) => {
             turn.info(format!("The promotion score of {} is {score}", config.instance));
         }
+        Ok(Done::Restored(score)) => turn.info(format!(
+            "The CIB had lost the promotion score of {}, {score}; the attribute daemon writes it anew",
+            config.instance
+        )),
         Ok(Done::InPlace(_) | Done::Left(None)) => {}
         Ok(Done::Left(Some(why))) => turn.debug(why),
         Ok(Done::LeftToHolder) => turn.debug("Somebody else is writing the promotion score"),

@@ -13,7 +13,7 @@ use duet_host::{
     process::{Call, Ended},
 };
 use duet_ocf::Deadline;
-use duet_pacemaker_ipc::{Attributes, Sockets};
+use duet_pacemaker_ipc::{Attributes, CibClient, Sockets};
 
 use crate::{
     facts::Kernel,
@@ -27,7 +27,7 @@ const LOCK_PATIENCE: Duration = Duration::from_secs(2);
 pub const HELD_AT_MOST: Duration = Duration::from_secs(10);
 /// More than that is waited for by who must have the last word.
 const LAST_WORD_PATIENCE: Duration = Duration::from_secs(11);
-/// The attribute daemon is asked what it has for no longer than this; then it is told.
+/// The attribute daemon and the CIB are asked what they have for no longer than this; then the attribute daemon is told.
 const ASKING: Duration = Duration::from_millis(500);
 /// How long whoever watches may hold it: shorter, so that an agent that stops or promotes the resource gets it in any case.
 const WATCHER_HOLDS: Duration = Duration::from_millis(1500);
@@ -52,6 +52,8 @@ pub enum Done {
     Wrote(Score),
     /// It is in place already.
     InPlace(Score),
+    /// The attribute daemon had it and the CIB did not: it was told to write what it has.
+    Restored(Score),
     /// It stays as it is, for this reason if the kernel could not be asked.
     Left(Option<String>),
     /// Somebody else is at it, and may have looked earlier than we: the next look compares with what that one wrote.
@@ -80,6 +82,16 @@ pub enum Error {
         instance: String,
         /// Why.
         source: duet_host::Error,
+    },
+    /// The CIB has lost it, and the attribute daemon was not told, or not heard.
+    #[error(
+        "Pacemaker has lost the promotion score of {instance}, and was not told to write it anew: {how}"
+    )]
+    Lost {
+        /// Whose.
+        instance: String,
+        /// Why.
+        how: String,
     },
     /// It did, and failed.
     #[error("Could not write the promotion score of {instance}: crm_attribute {how}")]
@@ -224,8 +236,8 @@ fn bring_in_line(
         return Ok(Done::InPlace(score));
     }
     if let Some(before) = before.filter(|_| wanted == Wanted::AsSeen && is_same) {
-        if confirm(before, path, score, node, deadline) {
-            return Ok(Done::InPlace(score));
+        if let Some(done) = confirm(before, path, score, node, deadline)? {
+            return Ok(done);
         }
     }
     let recorded = put_down(described, path);
@@ -238,34 +250,75 @@ fn bring_in_line(
     Ok(Done::Wrote(score))
 }
 
-/// Whether the score that was written last is this one, and the attribute daemon says that it has it: then it counts as written
-/// now. To ask is one message; to tell is a program of Pacemaker's. That there is none is told: the CIB may have one all the same.
+/// If the score that was written last is this one, and the attribute daemon says that it has it: where the CIB has it too, it counts
+/// as written now, and where it has not, the attribute daemon is told to write it, and the next look asks what came of that. To ask is
+/// one message each; to tell is a program of Pacemaker's. That there is none is told: the CIB may have one all the same.
 fn confirm(
     before: Record,
     path: &Path,
     score: Score,
     node: Option<&str>,
     deadline: Deadline,
-) -> bool {
-    let Score::Set(value) = score else { return false };
+) -> Result<Option<Done>, Error> {
+    let Score::Set(value) = score else { return Ok(None) };
     let is_remembered = before.written.as_ref().is_some_and(|written| written.score == score);
     // Taken before the question: a daemon that is restarted during it is another one than this.
-    let Some(mark) = Mark::now().filter(|_| is_remembered) else { return false };
+    let Some(mark) = Mark::now().filter(|_| is_remembered) else { return Ok(None) };
     let name = format!("master-{}", before.instance);
-    has_attribute(&name, &value.to_string(), node, deadline)
-        && Record { written: Some(Written { score, mark }), ..before }.write(path).is_ok()
+    match standing(&name, &value.to_string(), node, deadline) {
+        Standing::InPlace => {
+            let record = Record { written: Some(Written { score, mark }), ..before };
+            Ok(record.write(path).is_ok().then_some(Done::InPlace(score)))
+        }
+        Standing::Lost => match have_written(deadline) {
+            Ok(()) => Ok(Some(Done::Restored(score))),
+            Err(how) => Err(Error::Lost { instance: before.instance, how }),
+        },
+        Standing::NotKnown => Ok(None),
+    }
 }
 
-/// Whether the attribute daemon says that this node's attribute of this name has this value; not if it says nothing that is
+/// Where an attribute of this node stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standing {
+    /// The attribute daemon has it, and the CIB was not seen to lack it.
+    InPlace,
+    /// The attribute daemon has it, and the CIB was seen to lack it: to tell that daemon the same again changes nothing.
+    Lost,
+    /// The attribute daemon has another value or none, or says nothing that is understood.
+    NotKnown,
+}
+
+/// Where the attribute of this name stands that should have this value; not known if the attribute daemon says nothing that is
 /// understood within half a second, nor where nobody knows which node this is.
 #[must_use]
-pub fn has_attribute(name: &str, value: &str, node: Option<&str>, deadline: Deadline) -> bool {
-    let Some(node) = node else { return false };
+pub fn standing(name: &str, value: &str, node: Option<&str>, deadline: Deadline) -> Standing {
+    let Some(node) = node else { return Standing::NotKnown };
     let deadline = deadline.within(clock::now(), ASKING);
     let sockets = Sockets::under(&under_root(""));
-    Attributes::connect(&sockets, deadline)
-        .and_then(|mut daemon| daemon.value(name, node, deadline))
-        .is_ok_and(|has| has.as_deref() == Some(value))
+    let has = Attributes::connect(&sockets, deadline)
+        .and_then(|mut daemon| daemon.value(name, node, deadline));
+    if !has.is_ok_and(|has| has.as_deref() == Some(value)) {
+        return Standing::NotKnown;
+    }
+    let written = CibClient::connect(&sockets, deadline)
+        .and_then(|mut cib| cib.transient_values(name, node, deadline));
+    match written {
+        Ok(values) if !values.iter().any(|written| written == value) => Standing::Lost,
+        Ok(_) | Err(_) => Standing::InPlace,
+    }
+}
+
+/// Has the attribute daemon write all that it has into the CIB.
+///
+/// # Errors
+/// Why it does not.
+pub fn have_written(deadline: Deadline) -> Result<(), String> {
+    match Call::new("attrd_updater").env("LC_ALL", "C").arg("--refresh").run(deadline) {
+        Ok(ended) if ended.is_success() => Ok(()),
+        Ok(ended) => Err(format!("attrd_updater {}", ended.describe())),
+        Err(why) => Err(duet_ocf::chain(&why)),
+    }
 }
 
 /// Where no score is written, so that whoever watches knows that the resource is managed, and by which options. The score that is in

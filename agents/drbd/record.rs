@@ -1,6 +1,6 @@
 //! What one invocation leaves for the next, and for whoever watches the resource: whose score it is, by which options it is made,
 //! and which score was written when. Invariant: a score counts as written only on this boot, under this attribute daemon,
-//! and for no longer than [`LASTS`]; what is not exactly what was written here counts as nothing.
+//! this controller, and for no longer than [`LASTS`]; what is not exactly what was written here counts as nothing.
 
 use std::{
     fmt::Write as _,
@@ -24,7 +24,7 @@ const LIMIT: usize = 64 * 1024;
 /// What a machine with very many sockets has of them.
 const SOCKETS: usize = 16 * 1024 * 1024;
 /// The first line; another form would be another number.
-const FORM: &str = "drbd record 2";
+const FORM: &str = "drbd record 3";
 
 /// What is recorded of a resource that runs here.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -80,6 +80,9 @@ pub struct Mark {
     pub boot: String,
     /// The inode of the socket that the attribute daemon listens on.
     pub daemon: u64,
+    /// That of the controller; 0 while there is none. The DC takes a node's attributes from the CIB when it misses its
+    /// controller, and the attribute daemon is not told (Pacemaker 2.1.5 and 3.0; ClusterLabs/pacemaker#1699 and #3801).
+    pub controller: u64,
     /// Time since the boot.
     pub at: Duration,
 }
@@ -90,28 +93,38 @@ impl Mark {
     pub fn now() -> Option<Mark> {
         let boot = file::read_text(&under_root("proc/sys/kernel/random/boot_id"), LIMIT).ok()?;
         let sockets = file::read(&under_root("proc/net/unix"), SOCKETS).ok()?;
-        let daemon = daemon(&String::from_utf8_lossy(&sockets))?;
-        Some(Mark { boot: boot.trim().to_owned(), daemon, at: clock::since_boot() })
+        let sockets = String::from_utf8_lossy(&sockets);
+        let daemon = listening(&sockets, "attrd")?;
+        let controller = listening(&sockets, "crmd").unwrap_or(0);
+        let boot = boot.trim().to_owned();
+        Some(Mark { boot, daemon, controller, at: clock::since_boot() })
     }
 
     /// Whether what was written at this mark is still there at `now`.
     #[must_use]
     pub fn holds(&self, now: &Mark) -> bool {
         let age = now.at.checked_sub(self.at);
-        self.boot == now.boot && self.daemon == now.daemon && age.is_some_and(|age| age < LASTS)
+        self.is_of(now) && age.is_some_and(|age| age < LASTS)
+    }
+
+    /// Whether nobody who keeps attributes has been started again between the two.
+    #[must_use]
+    pub fn is_of(&self, other: &Mark) -> bool {
+        let Mark { boot, daemon, controller, at: _ } = other;
+        (&self.boot, &self.daemon, &self.controller) == (boot, daemon, controller)
     }
 }
 
-/// The listening socket named `attrd` in this text of `/proc/net/unix`: an abstract one, whose name libqb fills up with
+/// The listening socket of this name in this text of `/proc/net/unix`: an abstract one, whose name libqb fills up with
 /// zeroes that are shown as `@`, or a file of that name.
-fn daemon(sockets: &str) -> Option<u64> {
+fn listening(sockets: &str, service: &str) -> Option<u64> {
     /// Of the flags: it accepts connections.
     const LISTENS: &str = "00010000";
     sockets.lines().find_map(|line| {
         let words: Vec<_> = line.split_ascii_whitespace().collect();
         let &[_, _, _, LISTENS, _, _, inode, name] = words.as_slice() else { return None };
         let name = name.trim_matches('@').rsplit('/').next();
-        (name == Some("attrd")).then(|| inode.parse().ok()).flatten()
+        (name == Some(service)).then(|| inode.parse().ok()).flatten()
     })
 }
 
@@ -188,6 +201,7 @@ impl Record {
             };
             // Writing to a String cannot fail.
             let _ = writeln!(text, "score={value}\nboot={}\ndaemon={}", mark.boot, mark.daemon);
+            let _ = writeln!(text, "controller={}", mark.controller);
             let _ = writeln!(text, "at={}", mark.at.as_millis());
         }
         text.push_str("end\n");
@@ -232,8 +246,9 @@ impl Record {
                 };
                 let boot = next("boot")?.to_owned();
                 let daemon = next("daemon")?.parse().ok()?;
+                let controller = next("controller")?.parse().ok()?;
                 let at = Duration::from_millis(next("at")?.parse().ok()?);
-                Some(Written { score, mark: Mark { boot, daemon, at } })
+                Some(Written { score, mark: Mark { boot, daemon, controller, at } })
             }
         };
         let options = Options { scores, peer_primary, promoted_max };

@@ -186,3 +186,30 @@ fn attributes_that_the_attribute_daemon_says_it_has_are_not_written_again() {
     std::thread::sleep(Duration::from_millis(300));
     assert_eq!(updates(&stage), again);
 }
+
+#[test]
+fn attributes_that_the_cib_has_lost_are_written_anew_by_the_attribute_daemon() {
+    let Some(stage) = node() else { return };
+    let daemon = FakeDaemons::attributes(&stage.kernel.root(), "node1");
+    daemon.with_cib(&stage.kernel.root(), "node1");
+    begin(&stage, &[]);
+    stage.until("the first attributes", |stage| updates(stage).len() == 5);
+    for (name, value) in
+        [("drbd-promotion-score-r0", "10102"), ("drbd-promotion-score-r1", "-1000000")]
+    {
+        daemon.set(name, Some(value));
+        daemon.write(name, Some(value));
+    }
+    daemon.write("drbd-promotion-score-r0", None);
+    stage.tools.forget();
+    stage.daemons(13003, 15001);
+    let again = [
+        "--name drbd-promotion-score-old --delete",
+        "--name drbd-promotion-score-old --update-delay --delay 0",
+        "--name drbd-promotion-score:event-details-old --delete",
+        "--refresh",
+    ];
+    stage.until("the one that is lost", |stage| updates(stage) == again);
+    std::thread::sleep(Duration::from_millis(300));
+    assert_eq!(updates(&stage), again);
+}

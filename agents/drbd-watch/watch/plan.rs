@@ -191,7 +191,7 @@ impl Plan {
             Came::To(Done::Wrote(score)) => {
                 (subject.placed, subject.wrote_at) = (Some(*score), Some(now));
             }
-            Came::To(Done::InPlace(score)) => subject.placed = Some(*score),
+            Came::To(Done::InPlace(score) | Done::Restored(score)) => subject.placed = Some(*score),
             // Whoever has the lock may have looked before what was told.
             Came::To(Done::LeftToHolder) => {
                 let again = now.saturating_add(HOLDER_PAUSE);
@@ -256,9 +256,7 @@ fn is_lost(written: Option<&Written>, mark: Option<&Mark>) -> bool {
     match (written, mark) {
         (_, None) => false,
         (None, Some(_)) => true,
-        (Some(written), Some(mark)) => {
-            (written.mark.daemon, &written.mark.boot) != (mark.daemon, &mark.boot)
-        }
+        (Some(written), Some(mark)) => !written.mark.is_of(mark),
     }
 }
 

@@ -13,7 +13,10 @@ use std::{
     time::Duration,
 };
 
-use drbd_agent::{promotion, record::Record};
+use drbd_agent::{
+    promotion::{self, Standing},
+    record::Record,
+};
 use duet_host::{clock, process::Call};
 use duet_ocf::{Deadline, Level, chain};
 
@@ -179,6 +182,12 @@ fn score(path: PathBuf, node: Option<&str>, deadline: Deadline) -> Finished {
                     Level::Info,
                     format!("Changed the promotion score of {instance} to {score}"),
                 )),
+                promotion::Done::Restored(score) => Some((
+                    Level::Info,
+                    format!(
+                        "The CIB had lost the promotion score of {instance}, {score}; the attribute daemon writes it anew"
+                    ),
+                )),
                 promotion::Done::Left(Some(why)) => Some((
                     Level::Warning,
                     format!("Left the promotion score of {instance} as it is: {why}"),
@@ -192,7 +201,9 @@ fn score(path: PathBuf, node: Option<&str>, deadline: Deadline) -> Finished {
         Err(error) => {
             let why = chain(&error);
             let came = match error {
-                promotion::Error::Call { .. } | promotion::Error::Failed { .. } => Came::Refused,
+                promotion::Error::Call { .. }
+                | promotion::Error::Failed { .. }
+                | promotion::Error::Lost { .. } => Came::Refused,
                 promotion::Error::Lock(_)
                 | promotion::Error::Held { .. }
                 | promotion::Error::Record(_) => Came::Failed(why.clone()),
@@ -209,12 +220,37 @@ fn attribute(order: Order, rules: &Attributes, node: Option<&str>, deadline: Dea
     let beside = format!("{}{}{resource}", rules.prefix, cib::DETAILS);
     // To ask is one message; to tell is a program of Pacemaker's. That there is none is told: the CIB may have one all the same.
     let text = value.text();
-    let is_there = text.as_deref().is_some_and(|text| {
-        let has = |name, text| promotion::has_attribute(name, text, node, deadline);
-        has(&name, text) && (!rules.has_details || has(&beside, details))
+    let standing = text.as_deref().map_or(Standing::NotKnown, |text| {
+        let of = |name, text| promotion::standing(name, text, node, deadline);
+        match of(&name, text) {
+            Standing::InPlace if rules.has_details => of(&beside, details),
+            other => other,
+        }
     });
-    if is_there {
-        return Finished { report: Report::Attribute { order, is_written: true }, said: None };
+    match standing {
+        Standing::InPlace => {
+            return Finished { report: Report::Attribute { order, is_written: true }, said: None };
+        }
+        Standing::Lost => {
+            let told = promotion::have_written(deadline);
+            let is_written = told.is_ok();
+            let said = match told {
+                Ok(()) => (
+                    Level::Info,
+                    format!(
+                        "The CIB had lost the attribute {name}; the attribute daemon writes it anew"
+                    ),
+                ),
+                Err(how) => (
+                    Level::Warning,
+                    format!(
+                        "The CIB has lost the attribute {name}, and the attribute daemon was not told: {how}"
+                    ),
+                ),
+            };
+            return Finished { report: Report::Attribute { order, is_written }, said: Some(said) };
+        }
+        Standing::NotKnown => {}
     }
     let updater = || Call::new("attrd_updater").env("LC_ALL", "C");
     // Only a score waits for further ones.

@@ -5,7 +5,7 @@ use super::*;
 use proptest::prelude::*;
 
 fn mark(daemon: u64, seconds: u64) -> Mark {
-    Mark { boot: "b1".into(), daemon, at: Duration::from_secs(seconds) }
+    Mark { boot: "b1".into(), daemon, controller: 9, at: Duration::from_secs(seconds) }
 }
 
 fn record() -> Record {
@@ -32,6 +32,7 @@ proptest! {
     fn what_is_written_is_read_back(
         value in 0u32..=1_000_000,
         daemon: u64,
+        controller: u64,
         at in 0u64..1_000_000_000,
         promoted_max in 1u32..3,
         rule in 0usize..3,
@@ -39,7 +40,7 @@ proptest! {
     ) {
         let score = if value == 0 { Score::Remove } else { Score::Set(value) };
         let at = Duration::from_millis(at);
-        let mark = Mark { boot: "b1".into(), daemon, at };
+        let mark = Mark { boot: "b1".into(), daemon, controller, at };
         let options = Options { promoted_max, peer_primary: RULES[rule], ..record().options };
         let written = is_written.then_some(Written { score, mark });
         let record = Record { options, written, ..record() };
@@ -59,7 +60,7 @@ fn half_a_record_is_nothing() {
         assert_eq!(Record::parse(&whole[..length]), None, "{length}");
     }
     assert!(Record::parse(&whole).is_some());
-    assert_eq!(Record::parse(&whole.replace("record 2", "record 1")), None);
+    assert_eq!(Record::parse(&whole.replace("record 3", "record 2")), None);
     assert_eq!(Record::parse(&whole.replace("score=1000", "score=many")), None);
     assert_eq!(Record::parse(&whole.replace("unexpected", "perhaps")), None);
     assert_eq!(Record::parse(&whole.replace("link=unmade", "link=perhaps")), None);
@@ -67,7 +68,7 @@ fn half_a_record_is_nothing() {
 }
 
 #[test]
-fn a_score_is_believed_on_this_boot_under_this_daemon_and_for_a_minute() {
+fn a_score_is_believed_on_this_boot_under_these_daemons_and_for_a_minute() {
     let record = record();
     let believed = |now: &Mark| record.score(Some(now));
     assert_eq!(believed(&mark(7, 100)), Some(Score::Set(1000)));
@@ -75,6 +76,10 @@ fn a_score_is_believed_on_this_boot_under_this_daemon_and_for_a_minute() {
     assert_eq!(believed(&mark(7, 160)), None, "too old");
     assert_eq!(believed(&mark(7, 99)), None, "from the future");
     assert_eq!(believed(&mark(8, 110)), None, "another daemon");
+    for controller in [0, 10] {
+        let other = Mark { controller, ..mark(7, 110) };
+        assert_eq!(believed(&other), None, "another controller, or none");
+    }
     assert_eq!(believed(&Mark { boot: "b2".into(), ..mark(7, 110) }), None, "another boot");
     assert_eq!(record.score(None), None, "nobody knows");
     assert_eq!(Record { written: None, ..record }.score(Some(&mark(7, 100))), None);
@@ -102,7 +107,9 @@ fn the_daemon_is_the_socket_that_listens() {
     let head = "Num       RefCount Protocol Flags    Type St Inode Path\n";
     let listening = "0000000000000000: 00000002 00000000 00010000 0001 01 13003 @attrd";
     let connected = "0000000000000000: 00000003 00000000 00000000 0001 03 13999 @attrd";
+    let daemon = |text: &str| super::listening(text, "attrd");
     assert_eq!(daemon(&format!("{head}{connected}\n{listening}@@@@@\n")), Some(13003));
+    assert_eq!(super::listening(&format!("{head}{listening}@@@@@\n"), "crmd"), None);
     assert_eq!(
         daemon(&format!("{head}{}\n", listening.replace("@attrd", "/run/attrd"))),
         Some(13003)

@@ -125,6 +125,66 @@ fn a_score_whose_age_is_over_is_written_where_the_attribute_daemon_does_not_say_
     assert_eq!((stage.scores().len(), daemon.asked().len()), (1, 0));
 }
 
+/// The DC takes a node's attributes from the CIB when it misses the node's controller; the attribute daemon still has them, and writes
+/// nothing when it is told what it has.
+#[test]
+fn a_score_that_the_cib_has_lost_is_written_anew_by_the_attribute_daemon() {
+    let Some(stage) = Stage::running(V9, well(Role::Secondary)) else { return };
+    let daemon = FakeDaemons::attributes(&stage.kernel.root(), "node1");
+    daemon.with_cib(&stage.kernel.root(), "node1");
+    let attribute = |value| {
+        daemon.set("master-p_drbd", value);
+        daemon.write("master-p_drbd", value);
+    };
+    stage.tools.answer("attrd_updater", "", Answer::success());
+    stage.daemons(13003, 15000);
+    assert_eq!(stage.recurring().code, 0);
+    attribute(Some("10000"));
+    let again = || {
+        stage.tools.forget();
+        let _ = daemon.asked();
+        let ran = stage.recurring();
+        assert_eq!(ran.code, 0, "{ran:?}");
+        (stage.tools.calls(), daemon.asked().len(), ran.stderr)
+    };
+    let quiet = || (Vec::<Vec<String>>::new(), 0, String::new());
+    assert_eq!(again(), quiet());
+    // Another controller: it may have been taken meanwhile. It was not.
+    stage.daemons(13003, 15001);
+    assert_eq!(again(), (Vec::new(), 2, String::new()));
+    assert_eq!(again(), quiet());
+    let refresh = vec![vec!["attrd_updater".to_owned(), "--refresh".to_owned()]];
+    for (written, new) in [(None, 15002), (Some("10"), 15003)] {
+        daemon.write("master-p_drbd", written);
+        for controller in [0, new, new] {
+            stage.daemons(13003, controller);
+            let (calls, asked, said) = again();
+            assert_eq!((calls, asked), (refresh.clone(), 2), "{written:?}");
+            assert!(said.contains("The CIB had lost the promotion score of p_drbd"), "{said}");
+        }
+        // Once it is seen there, it is believed again.
+        attribute(Some("10000"));
+        assert_eq!(again(), (Vec::new(), 2, String::new()));
+        assert_eq!(again(), quiet());
+    }
+    // Without a new controller, a minute is waited.
+    daemon.write("master-p_drbd", None);
+    assert_eq!(again(), quiet());
+    age(&stage);
+    assert_eq!(again().0, refresh);
+    // The attribute daemon has none either: it is told.
+    attribute(None);
+    stage.daemons(13003, 15004);
+    assert_eq!((again().0.len(), stage.scores()), (1, vec!["10000".to_owned()]));
+    attribute(Some("10000"));
+    daemon.write("master-p_drbd", None);
+    stage.daemons(13003, 15005);
+    stage.tools.answer("attrd_updater", "", Answer::fails(124, "It does not answer\n"));
+    let (_, _, said) = again();
+    assert!(said.contains("Pacemaker has lost the promotion score of p_drbd"), "{said}");
+    assert!(said.contains("124"), "{said}");
+}
+
 #[test]
 fn a_probe_and_a_status_leave_nothing_and_ask_nobody() {
     for (code, r0) in [(0, well(Role::Secondary)), (8, well(Role::Primary))] {

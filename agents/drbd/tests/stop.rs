@@ -23,7 +23,12 @@ fn lock(stage: &Stage) -> Lock {
 
 /// What whoever has looked while the resource was there writes in the end.
 fn write_late(record: &Path) {
-    let mark = Mark { boot: "a-boot\n".trim().to_owned(), daemon: 13003, at: clock::since_boot() };
+    let mark = Mark {
+        boot: "a-boot\n".trim().to_owned(),
+        daemon: 13003,
+        controller: 0,
+        at: clock::since_boot(),
+    };
     let written = Some(Written { score: Score::Set(10_000), mark });
     Record { written, ..Record::read(record).unwrap() }.write(record).unwrap();
 }

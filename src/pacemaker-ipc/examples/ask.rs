@@ -30,7 +30,12 @@ fn main() -> Result<(), Error> {
         ["attribute", name, node] => {
             println!("{:?}", Attributes::connect(&sockets, end)?.value(name, node, end)?);
         }
-        _ => eprintln!("query | local | bump | patch | node | ping NODE... | attribute NAME NODE"),
+        ["written", name, node] => {
+            println!("{:?}", cib()?.transient_values(name, node, end)?);
+        }
+        _ => eprintln!(
+            "query | local | bump | patch | node | ping NODE... | attribute NAME NODE | written NAME NODE"
+        ),
     }
     eprintln!("{:.1} ms", clock::now().as_secs_f64() * 1e3);
     Ok(())

@@ -5,13 +5,17 @@ use duet_ocf::Deadline;
 
 use crate::{
     Connection, Error, Inbox, Sockets,
-    message::{cib_request, read_cib_reply, register},
+    message::{cib_lookup, cib_request, read_cib_reply, read_nvpair_values, register},
 };
 
 /// The service, for those who may change something.
 const SERVICE: &str = "cib_rw";
 /// Of a call: answered by this node from its own copy (`cib_scope_local`).
 const LOCAL: u32 = 0x100;
+/// Of a question: what is asked for is an XPath (`cib_xpath`).
+const XPATH: u32 = 0x2;
+/// The answer where it finds nothing (ENXIO).
+const NOTHING: i32 = -6;
 
 /// Whose CIB.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,6 +68,34 @@ impl CibClient {
         match self.answer("cib_query", deadline)? {
             (0, Some(cib)) => Ok(cib),
             (0, None) => Err(Error::unknown(SERVICE, "an answer without a CIB")),
+            (code, _) => Err(Error::Said { name: SERVICE.to_owned(), code }),
+        }
+    }
+
+    /// The values of a node's transient attribute of this name that this node's copy of the CIB has: none where it was seen to have
+    /// none. What the attribute daemon has is not always there: a controller that is started again leaves the node without any.
+    ///
+    /// # Errors
+    /// Any [`Error`]; [`Error::Said`] if the daemon says no.
+    pub fn transient_values(
+        &mut self,
+        name: &str,
+        node: &str,
+        deadline: Deadline,
+    ) -> Result<Vec<String>, Error> {
+        if [name, node].iter().any(|text| text.contains('\'')) {
+            return Err(Error::unknown(SERVICE, "a name that no XPath can have"));
+        }
+        let path =
+            format!("//node_state[@uname='{node}']/transient_attributes//nvpair[@name='{name}']");
+        self.call += 1;
+        self.connection.send(&cib_lookup(&path, self.call, LOCAL | XPATH), deadline)?;
+        match self.answer("cib_query", deadline)? {
+            (0, Some(found)) => {
+                read_nvpair_values(&found).map_err(|what| Error::unknown(SERVICE, what))
+            }
+            (NOTHING, _) => Ok(Vec::new()),
+            (0, None) => Err(Error::unknown(SERVICE, "an answer without what was found")),
             (code, _) => Err(Error::Said { name: SERVICE.to_owned(), code }),
         }
     }

@@ -30,8 +30,8 @@ pub use handshake::{Offer, Transport, request as handshake_request};
 pub use header::{Frame, Kind, Layout, encode};
 pub use mapping::{HEADER as HEADER_FILE, Mapping};
 pub use message::{
-    CibReply, ControllerReply, attribute_query, cib_request, controller_request, hello,
-    read_attribute_reply, read_cib_reply, read_controller_reply, register,
+    CibReply, ControllerReply, attribute_query, cib_lookup, cib_request, controller_request, hello,
+    read_attribute_reply, read_cib_reply, read_controller_reply, read_nvpair_values, register,
 };
 pub use ring::{Ring, RingError};
 pub use socket::Sockets;

@@ -76,6 +76,45 @@ pub fn attribute_query(name: &str, node: &str) -> String {
     )
 }
 
+/// Asks the CIB's daemon for what this XPath finds, with this number and these options (`cibadmin --query --xpath`).
+#[must_use]
+pub fn cib_lookup(xpath: &str, call: u32, options: u32) -> String {
+    format!(
+        "<cib_command t=\"cib\" cib_op=\"cib_query\" cib_callid=\"{call}\" cib_callopt=\"{options}\" \
+         cib_section=\"{}\"/>",
+        escape(xpath)
+    )
+}
+
+/// The values of the name-value pairs in what was found: one, or several in one element.
+///
+/// # Errors
+/// What is not understood, a pair without a value among it.
+pub fn read_nvpair_values(text: &str) -> Result<Vec<String>, String> {
+    let mut reader = Reader::from_str(text);
+    let mut values = Vec::new();
+    let mut depth = 0_usize;
+    loop {
+        let event = next(&mut reader)?;
+        match &event {
+            Event::Start(tag) | Event::Empty(tag) if is(tag, "nvpair") => {
+                values.push(attribute(tag, "value")?.ok_or("a pair without a value")?);
+            }
+            Event::Start(tag) | Event::Empty(tag) if !is(tag, "xpath-query") || depth > 0 => {
+                return Err("something that is no pair".to_owned());
+            }
+            _ => {}
+        }
+        match event {
+            Event::Start(_) => depth += 1,
+            Event::End(_) => depth -= 1,
+            Event::Eof if depth > 0 => return Err("an answer that is cut off".to_owned()),
+            Event::Eof => return Ok(values),
+            _ => {}
+        }
+    }
+}
+
 /// An answer of the CIB's daemon.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CibReply<'a> {
@@ -347,6 +386,35 @@ mod tests {
         ] {
             assert!(read(&strange).is_err(), "{strange}");
         }
+    }
+
+    #[test]
+    fn pairs_are_read_and_nothing_else_is_one() {
+        let pair =
+            |value: &str| format!("<nvpair id=\"status-1-m\" name=\"m\" value=\"{value}\"/>");
+        let read = |text: &str| read_nvpair_values(text);
+        assert_eq!(read(&pair("10000")), Ok(vec!["10000".to_owned()]));
+        let both = format!("<xpath-query>{}{}</xpath-query>", pair("1"), pair("2"));
+        assert_eq!(read(&both), Ok(vec!["1".to_owned(), "2".to_owned()]));
+        assert_eq!(read("\n"), Ok(vec![]));
+        for length in 1..both.len() {
+            assert!(read(&both[..length]).is_err(), "{length}");
+        }
+        for strange in [
+            "<nvpair id=\"a\" name=\"m\"/>",
+            "<cib/>",
+            "<!DOCTYPE a><a/>",
+            "<a><nvpair value=\"1\"/></a>",
+        ] {
+            assert!(read(strange).is_err(), "{strange}");
+        }
+    }
+
+    #[test]
+    fn a_path_cannot_change_a_request() {
+        let text = cib_lookup("//a[@b='c\"]<&", 3, 258);
+        assert!(text.contains("cib_section=\"//a[@b=&apos;c&quot;]&lt;&amp;\""), "{text}");
+        assert!(read_cib_reply(&text.replace("cib_callopt", "cib_rc")).is_ok(), "{text}");
     }
 
     #[test]

@@ -61,6 +61,7 @@ pub struct FakeDaemons {
     conduct: Arc<Mutex<Conduct>>,
     asked: Arc<Mutex<Vec<String>>>,
     values: Values,
+    written: Values,
 }
 
 /// The attributes of one node, by name.
@@ -75,6 +76,7 @@ struct Server {
     conduct: Arc<Mutex<Conduct>>,
     asked: Arc<Mutex<Vec<String>>>,
     values: Values,
+    written: Values,
 }
 
 /// One ring of a connection.
@@ -108,13 +110,19 @@ impl FakeDaemons {
         daemons
     }
 
+    /// Has a CIB beside it, which can be asked for transient attributes alone.
+    pub fn with_cib(&self, root: &Path, node: &str) {
+        self.listen(root, "cib_rw", node, Weak::new());
+    }
+
     /// Gives the attribute of this name a value, or takes it.
     pub fn set(&self, name: &str, value: Option<&str>) {
-        let mut values = self.values.lock().unwrap();
-        match value {
-            Some(value) => values.insert(name.to_owned(), value.to_owned()),
-            None => values.remove(name),
-        };
+        change(&self.values, name, value);
+    }
+
+    /// The same in the CIB.
+    pub fn write(&self, name: &str, value: Option<&str>) {
+        change(&self.written, name, value);
     }
 
     fn listen(
@@ -134,6 +142,7 @@ impl FakeDaemons {
             conduct: Arc::clone(&self.conduct),
             asked: Arc::clone(&self.asked),
             values: Arc::clone(&self.values),
+            written: Arc::clone(&self.written),
         };
         thread::spawn(move || {
             for stream in listener.incoming().map_while(Result::ok) {
@@ -280,6 +289,9 @@ impl Server {
             return Some(self.value(&of("attr_name")));
         }
         let options: u32 = of("cib_callopt").parse().unwrap_or(0);
+        if what == "cib_query" && options & 2 != 0 {
+            return Some(self.found(&of("cib_section"), &of("cib_callid"), options));
+        }
         let peer = of("crm_host_to");
         let mut input = String::new();
         let words: Vec<&str> = match what {
@@ -340,6 +352,27 @@ impl Server {
 }
 
 impl Server {
+    /// What the CIB's daemon finds of this node's transient attribute, by the one path that is asked for it.
+    fn found(&self, path: &str, call: &str, options: u32) -> String {
+        let head =
+            format!("//node_state[@uname='{}']/transient_attributes//nvpair[@name='", self.node);
+        let name = path.strip_prefix(&head).and_then(|rest| rest.strip_suffix("']"));
+        let name = name.unwrap_or_else(|| panic!("fake daemons: cannot find {path}"));
+        let (result, data) = match self.written.lock().unwrap().get(name) {
+            None => (-6, String::new()),
+            Some(value) => (
+                0,
+                format!(
+                    "<cib_calldata><nvpair id=\"status-1-{name}\" name=\"{name}\" value=\"{value}\"/></cib_calldata>"
+                ),
+            ),
+        };
+        format!(
+            "<cib-reply t=\"cib\" cib_op=\"cib_query\" cib_callid=\"{call}\" cib_clientid=\"a-b\" \
+             cib_callopt=\"{options}\" cib_rc=\"{result}\">{data}</cib-reply>"
+        )
+    }
+
     /// What the attribute daemon says of an attribute, which it knows if it has a value.
     fn value(&self, name: &str) -> String {
         let head = "<build_query_reply t=\"attrd\" subt=\"query\" attr_version=\"4\"";
@@ -351,6 +384,14 @@ impl Server {
             ),
         }
     }
+}
+
+fn change(values: &Values, name: &str, value: Option<&str>) {
+    let mut values = values.lock().unwrap();
+    match value {
+        Some(value) => values.insert(name.to_owned(), value.to_owned()),
+        None => values.remove(name),
+    };
 }
 
 fn from_controller(request: &Xml, task: &str, said: &str) -> String {

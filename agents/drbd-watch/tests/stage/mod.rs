@@ -144,6 +144,11 @@ impl Stage {
 
     /// The attribute daemon listens on the socket with this inode.
     pub(crate) fn attribute_daemon(&self, inode: u32) {
+        self.daemons(inode, 15000);
+    }
+
+    /// So does the controller on this one.
+    pub(crate) fn daemons(&self, inode: u32, controller: u32) {
         let root = self.kernel.root();
         for directory in ["proc/net", "proc/sys/kernel/random"] {
             std::fs::create_dir_all(root.join(directory)).unwrap();
@@ -151,7 +156,8 @@ impl Stage {
         std::fs::write(root.join("proc/sys/kernel/random/boot_id"), "a-boot\n").unwrap();
         let text = format!(
             "Num       RefCount Protocol Flags    Type St Inode Path\n\
-             0000000000000000: 00000002 00000000 00010000 0001 01 {inode} @attrd\n"
+             0000000000000000: 00000002 00000000 00010000 0001 01 {inode} @attrd\n\
+             0000000000000000: 00000002 00000000 00010000 0001 01 {controller} @crmd@@@\n"
         );
         std::fs::write(root.join("proc/net/unix"), text).unwrap();
     }

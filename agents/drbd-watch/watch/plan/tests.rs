@@ -19,7 +19,7 @@ fn path() -> &'static Path {
 }
 
 fn mark(daemon: u64) -> Mark {
-    Mark { boot: "a-boot".to_owned(), daemon, at: at(1) }
+    Mark { boot: "a-boot".to_owned(), daemon, controller: 9, at: at(1) }
 }
 
 fn record(resource: &str, written: Option<Mark>) -> Record {
@@ -80,6 +80,7 @@ fn what_changes_while_somebody_is_at_it_is_looked_at_afterwards() {
     let (good, bad) = (world(Disk::UpToDate, false), world(Disk::Outdated, false));
     let all = [
         Came::To(Done::Wrote(Score::Set(10))),
+        Came::To(Done::Restored(Score::Set(10))),
         Came::To(Done::InPlace(Score::Remove)),
         Came::To(Done::Left(None)),
         Came::To(Done::Left(Some("why".to_owned()))),
@@ -147,6 +148,7 @@ fn a_score_that_the_cluster_has_lost_is_written_again() {
         (Some(mark(7)), Some(mark(7)), false),
         (Some(mark(7)), Some(mark(8)), true),
         (Some(mark(7)), Some(Mark { boot: "another".to_owned(), ..mark(7) }), true),
+        (Some(mark(7)), Some(Mark { controller: 10, ..mark(7) }), true),
         // However old: the agent's monitor sees to that.
         (Some(mark(7)), Some(Mark { at: at(100_000), ..mark(7) }), false),
         (None, Some(mark(7)), true),

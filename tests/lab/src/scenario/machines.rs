@@ -207,8 +207,13 @@ pub(super) fn table() -> Vec<Scenario> {
 
 pub(crate) fn power_cut(cluster: &Cluster) -> Result<Story> {
     let active = cluster.steady()?;
-    let other = cluster.other(&active)?.name.clone();
-    let zero = Disturbance::PowerCut.inflict(cluster, cluster.lab.node(&active)?)?;
+    power_cut_of(cluster, &active)
+}
+
+/// The same, of the node with the guest in a cluster that is known to be steady.
+pub(crate) fn power_cut_of(cluster: &Cluster, active: &str) -> Result<Story> {
+    let other = cluster.other(active)?.name.clone();
+    let zero = Disturbance::PowerCut.inflict(cluster, cluster.lab.node(active)?)?;
     let first = cluster.writing_on(&other, zero, MINUTES(3))?;
     Ok(Story::at(zero)
         .figure("cut to first write", first - zero)

@@ -1,5 +1,6 @@
 //! One cluster's turn: what is done to it and what is read off. Invariant: the stock programs and ours are treated alike, and
-//! the power cut never hits the designated controller, whose election would be in some figures and not in others.
+//! the power cut never hits the designated controller, whose election would be in some figures and not in others, and comes at
+//! one place of DRBD's own timer.
 
 use super::Whose;
 use super::idle::{self, Idle};
@@ -102,10 +103,11 @@ pub(super) fn take(
         std::thread::sleep(SETTLE);
         match part {
             Part::Idle => taken.idle = Some(idle::measure(cluster)?),
-            Part::Move => taken.moved = Some(disturbed(cluster, Disturbance::Move)?.1),
+            Part::Move => taken.moved = Some(disturbed(cluster, Disturbance::Move, None)?.1),
             Part::PowerCut => {
                 away_from_controller(cluster)?;
-                let (zero, mut phases) = disturbed(cluster, Disturbance::PowerCut)?;
+                let (zero, mut phases) =
+                    disturbed(cluster, Disturbance::PowerCut, Some(cut_between_looks))?;
                 let survivor = cluster.writing_since(cluster.journal.now(), SHORT)?;
                 let asked = libvirt_asked(cluster, cluster.lab.node(&survivor)?)?;
                 phases.insert(ASKED, asked.as_secs_f64() - zero.as_secs_f64());
@@ -116,21 +118,48 @@ pub(super) fn take(
     Ok(taken)
 }
 
-/// The phases of a disturbance, and the last acknowledged write before the guest was silent.
-fn disturbed(cluster: &Arc<Cluster>, disturbance: Disturbance) -> Result<(Duration, Phases)> {
+/// The phases of a disturbance, and the last acknowledged write before the guest was silent. `run` is in place of the scenario's own.
+fn disturbed(
+    cluster: &Arc<Cluster>,
+    disturbance: Disturbance,
+    run: Option<fn(&Cluster) -> Result<Story>>,
+) -> Result<(Duration, Phases)> {
     let name = format!("machines/{}", disturbance.name());
     let scenario = scenario::all()
         .into_iter()
         .find(|scenario| scenario::full_name(scenario) == name)
         .ok_or_else(|| Failure::broken(format!("There is no scenario {name}")))?;
+    let run = run.unwrap_or(scenario.run);
     // It takes the cluster as it is: to look once more whether it is steady is a load of its own.
     let story: Story =
-        runner::bounded(cluster, &scenario::Scenario { takes_over: true, ..scenario })?;
+        runner::bounded(cluster, &scenario::Scenario { takes_over: true, run, ..scenario })?;
     std::thread::sleep(SETTLE);
     let events = cluster.journal.events();
     let zero = phases::last_write(&events, story.zero, Duration::MAX);
     let sample = phases::read(disturbance, &story, &events, Duration::MAX);
     Ok((zero, sample.seconds))
+}
+
+/// Of two looks at the peer by the node that will be left, `ping-int` (5 s) apart, waits for one and then for half the time to the
+/// next. Between looks nothing is sent as long as the peer's data comes (`drbd_ack_receiver`, `drivers/block/drbd/drbd_receiver.c`:
+/// the receive on the second connection times out, and the data connection's last packet is younger than that), and
+/// the first look without data since the one before sends a ping: the loss is seen one to two `ping-int` after the cut, and
+/// `ping-timeout` (1 s). Which of it is the cut's place between two looks, whoever's agents run; a cut at one place measures alike.
+/// A look is a wake of the receiving thread, which nothing else wakes where the node only receives.
+const BETWEEN_LOOKS: &str = "\
+    p=; for s in /proc/[0-9]*; do read -r c 2>/dev/null <$s/comm || continue; [ \"$c\" != drbd_a_r0 ] || p=$s; done\n\
+    [ \"$p\" ] || { echo no thread drbd_a_r0 >&2; exit 1; }\n\
+    woken() { while read -r k v; do [ \"$k\" != voluntary_ctxt_switches: ] || n=$v; done <$p/status; }\n\
+    woken; before=$n; i=0\n\
+    while woken; [ \"$n\" = \"$before\" ]; do\n\
+    i=$((i + 1)); [ $i -lt 100 ] || { echo drbd_a_r0 sleeps on >&2; exit 1; }; sleep 0.1; done\n\
+    sleep 2.5";
+
+/// A power cut of the active node at one place of the other one's timer.
+fn cut_between_looks(cluster: &Cluster) -> Result<Story> {
+    let active = cluster.steady()?;
+    cluster.other(&active)?.sh(BETWEEN_LOOKS, "waiting for DRBD's look at its peer")?;
+    scenario::machines::power_cut_of(cluster, &active)
 }
 
 /// Moves the guest where it is on the designated controller's node.

@@ -104,9 +104,23 @@ pub(super) fn parts(cluster: &Cluster) -> Result<Story> {
             )
         })?;
         story = story.figure(figure, cluster.journal.now() - killed);
+        scores_are_written(cluster)?;
         active = now;
     }
     Ok(story)
+}
+
+/// Waits until the CIB has every node's promotion score: the DC takes those of a node whose controller it misses, and without one
+/// nobody is promoted. Two monitors are enough for that.
+fn scores_are_written(cluster: &Cluster) -> Result<()> {
+    let asked = &cluster.lab.nodes[0];
+    let script = "cibadmin -Q --xpath \"//transient_attributes//nvpair[@name='master-p_drbd']\"";
+    eventually(2 * TWO_MONITORS, "every node's promotion score in the CIB", || {
+        let said = asked.sh(script, "asking for the scores").map_err(|error| error.to_string())?;
+        let all = said.matches("<nvpair").count() == cluster.lab.nodes.len();
+        if all { Ok(()) } else { Err(said) }
+    })?;
+    Ok(())
 }
 
 /// Waits until a part of Pacemaker's runs again, whether the node was rebooted for that or not.

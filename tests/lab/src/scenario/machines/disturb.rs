@@ -69,7 +69,7 @@ const PACEMAKER: &str = "i=0; until pidof pacemakerd >/dev/null; do i=$((i + 1))
 impl Disturbance {
     /// How long Pacemaker may have, once it is healed, until nothing is left to do. An action that Pacemaker (2.1.5) sends to a node
     /// whose controller is just being started again is lost, and waited for as long as its own timeout and 60 s more
-    /// (`cluster-delay`): 300 s where it is the longest of the lab's, the start of DRBD.
+    /// (`cluster-delay`): 300 s where it is the longest of the lab's, the start of DRBD. Where it was a stop, the node is fenced then.
     pub(super) fn patience(self) -> Duration {
         match self {
             Self::DaemonKilled("attrd") => MINUTES(2),
@@ -200,12 +200,27 @@ pub(super) fn steady(cluster: &Cluster) -> Result<String> {
 
 /// The same, where Pacemaker may have so long until nothing is left to do.
 pub(super) fn steady_within(cluster: &Cluster, patience: Duration) -> Result<String> {
-    for node in &cluster.lab.nodes {
-        there(node)?;
-    }
-    cluster.all_online(MINUTES(3))?;
     let first = &cluster.lab.nodes[0];
-    settled_within(first, patience)?;
+    let settles = || -> Result<()> {
+        for node in &cluster.lab.nodes {
+            there(node)?;
+        }
+        cluster.all_online(MINUTES(3))?;
+        settled_within(first, patience)
+    };
+    let before = first.instance()?;
+    if let Err(error) = settles() {
+        // What was left to do may have been to fence the node that was asked; libvirt takes a moment to notice.
+        eventually(Duration::from_secs(5), "another instance of the node that was asked", || {
+            match first.instance() {
+                Ok(now) if now != before => Ok(()),
+                Ok(now) => Err(now),
+                Err(error) => Err(error.to_string()),
+            }
+        })
+        .map_err(|_| error)?;
+        settles()?;
+    }
     if !failures(first)?.is_empty() {
         forget_failures(first)?;
     }
