@@ -114,7 +114,11 @@ pub(super) fn booted(cluster: &Cluster, zero: Duration) -> Result<(String, Durat
 /// everything anew before it forgets, and that is waited for: what happens meanwhile would be found by a
 /// probe instead of a monitor.
 pub(super) fn forget_failures(node: &Node) -> Result<()> {
-    node.sh("crm_resource --cleanup >/dev/null 2>&1", "clearing the failures")?;
+    // The attribute daemon goes with the CIB's and is back later than the controller (seen: 27 s): to clear needs it.
+    duet_oracle::eventually(SHORT, "a word to all of Pacemaker's daemons", || {
+        node.sh("crm_resource --cleanup 2>&1", "clearing the failures")
+            .map_err(|error| error.to_string())
+    })?;
     settled(node)
 }
 

@@ -10,6 +10,7 @@ use crate::node::{Node, SHORT};
 use crate::proc_drbd;
 use crate::scenario::checks::{fenced, settled};
 use crate::scenario::{Story, boots_since, claim, downtime};
+use duet_oracle::eventually;
 use std::time::Duration;
 
 /// What nobody may do is looked out for as long.
@@ -77,12 +78,25 @@ pub(super) fn alone(cluster: &Cluster) -> Result<Story> {
     node.sh("drbdadm primary --force r0 && drbdadm secondary r0", "saying whose data is good")?;
     let first = cluster.writing_on(&active, told, MINUTES(3))?;
     Disturbance::PowerCut.heal(cluster, other)?;
-    for node in [other, node] {
-        cluster.disk_reaches(node, "cs:StandAlone", MINUTES(2))?;
-    }
-    cluster.journal.mark(&format!("drbdadm connect --discard-my-data r0 in {}", other.name));
-    other.sh("drbdadm connect --discard-my-data r0", "giving up what the other one has")?;
-    node.sh("drbdadm connect r0", "connecting to it")?;
+    // One side at least refuses the other, which may see no more of that than a connection that is closed, and waits for the next.
+    eventually(MINUTES(2), "either side to refuse the other", || {
+        let seen = [device(other), device(node)]
+            .map(|seen| seen.unwrap_or_else(|error| error.to_string()));
+        if seen.iter().any(|seen| seen.starts_with("cs:StandAlone")) {
+            Ok(())
+        } else {
+            Err(seen.join("; "))
+        }
+    })?;
+    cluster.journal.mark(&format!(
+        "drbdadm disconnect r0; drbdadm connect --discard-my-data r0 in {}",
+        other.name
+    ));
+    other.sh(
+        "drbdadm disconnect r0; drbdadm connect --discard-my-data r0",
+        "giving up what the other one has",
+    )?;
+    node.sh("drbdadm adjust r0", "connecting to it")?;
     let still = disturb::steady(cluster)?;
     claim(still == active && boots_since(cluster, zero) == 1, || {
         format!("the guest is on {still} after {} boots", boots_since(cluster, zero))
