@@ -81,7 +81,7 @@ pub struct Mark {
     /// The inode of the socket that the attribute daemon listens on.
     pub daemon: u64,
     /// That of the controller; 0 while there is none. The DC takes a node's attributes from the CIB when it misses its
-    /// controller, and the attribute daemon is not told (Pacemaker 2.1.5 and 3.0; ClusterLabs/pacemaker#1699 and #3801).
+    /// controller, and the attribute daemon is not told (seen of Pacemaker 2.1.5; ClusterLabs/pacemaker#1699 and #3801).
     pub controller: u64,
     /// Time since the boot.
     pub at: Duration,

@@ -233,7 +233,6 @@ fn attribute(order: Order, rules: &Attributes, node: Option<&str>, deadline: Dea
         }
         Standing::Lost => {
             let told = promotion::have_written(deadline);
-            let is_written = told.is_ok();
             let said = match told {
                 Ok(()) => (
                     Level::Info,
@@ -248,7 +247,9 @@ fn attribute(order: Order, rules: &Attributes, node: Option<&str>, deadline: Dea
                     ),
                 ),
             };
-            return Finished { report: Report::Attribute { order, is_written }, said: Some(said) };
+            // The next sign of life asks what came of it: until then it was not seen in the CIB.
+            let report = Report::Attribute { order, is_written: false };
+            return Finished { report, said: Some(said) };
         }
         Standing::NotKnown => {}
     }
