@@ -138,8 +138,8 @@ pub(super) fn split_brain(cluster: &Cluster) -> Result<Story> {
     })?;
     let met = cluster.journal.mark("drbdadm connect r1 on both sides");
     cluster.everywhere(|node| node.sh("drbdadm connect r1", "connecting").map(drop))?;
-    let found = told(cluster, primary, met, &["kernel", "Split-Brain detected"])?;
     let alone = one_alone(cluster)?;
+    let found = told(cluster, alone, met, &["kernel", "Split-Brain detected"])?;
     meta(secondary, "target-role", None)?;
     meta(secondary, "maintenance", None)?;
     let resumed = cluster.journal.mark("Pacemaker takes over again");
@@ -166,7 +166,8 @@ pub(super) fn split_brain(cluster: &Cluster) -> Result<Story> {
         .figure("healed", healed - chosen))
 }
 
-/// The node whose kernel has given the other one up; both, or the one that found out first.
+/// The node whose kernel has given the other one up; both, or the one that found out first: it hangs up, and where that
+/// comes before the other one has read its data generations, the other one waits, and never hears of the split brain.
 fn one_alone(cluster: &Cluster) -> Result<&Node> {
     let alone = duet_oracle::eventually(PATIENCE, "a side of r1 that stands alone", || {
         for node in &cluster.lab.nodes {
