@@ -116,6 +116,19 @@ pub(crate) struct Order {
     pub(crate) details: String,
     /// Whether it was written before, and may be there still.
     pub(crate) is_repeated: bool,
+    /// Since when it was seen to be missing in the CIB only.
+    pub(crate) missing_since: Option<Duration>,
+}
+
+/// What has come of an order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Placing {
+    /// It is in place.
+    Written,
+    /// The attribute daemon has it, the CIB does not, and that daemon may be waiting before it writes it.
+    Missing,
+    /// It is not known to be in place.
+    Not,
 }
 
 /// The attributes of this node.
@@ -126,6 +139,7 @@ pub(crate) struct Board {
     details: BTreeMap<String, String>,
     present: BTreeSet<String>,
     busy: BTreeSet<String>,
+    missing: BTreeMap<String, (Value, Duration)>,
     failed: BTreeSet<String>,
     questions: Questions,
 }
@@ -256,6 +270,7 @@ impl Board {
                 value: *value,
                 details: self.details.get(name).cloned().unwrap_or_default(),
                 is_repeated: self.placed.get(name).is_some_and(|placed| placed.value == *value),
+                missing_since: self.missing.get(name).filter(|it| it.0 == *value).map(|it| it.1),
             })
             .collect();
         self.busy.extend(orders.iter().map(|order| order.resource.clone()));
@@ -263,9 +278,15 @@ impl Board {
     }
 
     /// One came back.
-    pub(crate) fn came(&mut self, order: &Order, is_written: bool, now: Duration) {
+    pub(crate) fn came(&mut self, order: &Order, placing: Placing, now: Duration) {
         self.busy.remove(&order.resource);
-        if !is_written {
+        if placing == Placing::Missing {
+            let since = order.missing_since.unwrap_or(now);
+            self.missing.insert(order.resource.clone(), (order.value, since));
+        } else {
+            self.missing.remove(&order.resource);
+        }
+        if placing != Placing::Written {
             self.placed.remove(&order.resource);
             // What should be something else by now is tried at once.
             if self.wanted.get(&order.resource) == Some(&order.value) {

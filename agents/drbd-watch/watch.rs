@@ -226,7 +226,8 @@ impl Watch {
         for order in board.start(ATTRIBUTES_AT_ONCE.saturating_sub(self.writing)) {
             self.writing += 1;
             let (rules, node) = (rules.clone(), self.duty.node.clone());
-            self.desk.hand_out(Work::Attribute { order, rules, node });
+            let records = self.duty.records.clone();
+            self.desk.hand_out(Work::Attribute { order, rules, node, records });
         }
     }
 
@@ -253,10 +254,10 @@ impl Watch {
         }
         match finished.report {
             Report::Score { path, came } => self.plan.came(&path, &came, clock::now()),
-            Report::Attribute { order, is_written } => {
+            Report::Attribute { order, placing } => {
                 self.writing = self.writing.saturating_sub(1);
                 if let Some(board) = &mut self.board {
-                    board.came(&order, is_written, clock::now());
+                    board.came(&order, placing, clock::now());
                 }
             }
             Report::Answers(answers) => {

@@ -10,6 +10,7 @@ use std::{
 use duet_host::{
     Lock, clock,
     drbd::{Sight, Source, look_at_states, look_by_tool, under_root},
+    file,
     process::{Call, Ended},
 };
 use duet_ocf::Deadline;
@@ -83,10 +84,8 @@ pub enum Error {
         /// Why.
         source: duet_host::Error,
     },
-    /// The CIB has lost it, and the attribute daemon was not told, or not heard.
-    #[error(
-        "Pacemaker has lost the promotion score of {instance}, and was not told to write it anew: {how}"
-    )]
+    /// The CIB has lost it, and the attribute daemon was not told to write it, or does not.
+    #[error("Pacemaker has lost the promotion score of {instance}: {how}")]
     Lost {
         /// Whose.
         instance: String,
@@ -230,6 +229,8 @@ fn bring_in_line(
         }
     };
     let before = Record::read(path);
+    let marked = before.as_ref().and_then(|before| before.written.as_ref());
+    let marked = marked.map(|written| written.mark.clone());
     let is_same = before.as_ref().is_some_and(|before| before.is_of(described));
     let in_place = before.as_ref().and_then(|before| before.score(Mark::now().as_ref()));
     if wanted == Wanted::AsSeen && is_same && in_place == Some(score) {
@@ -245,14 +246,15 @@ fn bring_in_line(
     let mark = Mark::now();
     write(&described.instance, score, deadline)?;
     let mut record = recorded?;
-    record.written = mark.map(|mark| Written { score, mark });
+    record.written = mark.map(|mark| Written { score, mark: mark.after(marked.as_ref()) });
     record.write(path).map_err(Error::Record)?;
     Ok(Done::Wrote(score))
 }
 
 /// If the score that was written last is this one, and the attribute daemon says that it has it: where the CIB has it too, it counts
-/// as written now, and where it has not, the attribute daemon is told to write it, and the next look asks what came of that. To ask is
-/// one message each; to tell is a program of Pacemaker's. That there is none is told: the CIB may have one all the same.
+/// as written now, and where it has not, the attribute daemon is told to write it, and the next look asks what came of that. A CIB
+/// that does not say counts as one that has it only if nobody was started again since it was written. To ask is one message each; to
+/// tell is a program of Pacemaker's. That there is none is told: the CIB may have one all the same.
 fn confirm(
     before: Record,
     path: &Path,
@@ -261,19 +263,31 @@ fn confirm(
     deadline: Deadline,
 ) -> Result<Option<Done>, Error> {
     let Score::Set(value) = score else { return Ok(None) };
-    let is_remembered = before.written.as_ref().is_some_and(|written| written.score == score);
+    let Some(written) = before.written.as_ref().filter(|written| written.score == score) else {
+        return Ok(None);
+    };
     // Taken before the question: a daemon that is restarted during it is another one than this.
-    let Some(mark) = Mark::now().filter(|_| is_remembered) else { return Ok(None) };
+    let Some(mark) = Mark::now() else { return Ok(None) };
     let name = format!("master-{}", before.instance);
     match standing(&name, &value.to_string(), node, deadline) {
-        Standing::InPlace => {
+        Standing::NotSeen if !written.mark.is_of(&mark) => Ok(Some(Done::InPlace(score))),
+        Standing::InPlace | Standing::NotSeen => {
+            let mark = mark.after(Some(&written.mark));
             let record = Record { written: Some(Written { score, mark }), ..before };
             Ok(record.write(path).is_ok().then_some(Done::InPlace(score)))
         }
-        Standing::Lost => match have_written(deadline) {
-            Ok(()) => Ok(Some(Done::Restored(score))),
-            Err(how) => Err(Error::Lost { instance: before.instance, how }),
-        },
+        Standing::Lost => {
+            let lost = |how: &str| {
+                let instance = before.instance.clone();
+                Err(Error::Lost { instance, how: how.to_owned() })
+            };
+            match have_written(path.parent(), deadline) {
+                Ok(Refresh::Told) => Ok(Some(Done::Restored(score))),
+                Ok(Refresh::Waits) => Ok(Some(Done::InPlace(score))),
+                Ok(Refresh::ToldAgain) => lost(IN_VAIN),
+                Err(how) => lost(&format!("the attribute daemon was not told: {how}")),
+            }
+        }
         Standing::NotKnown => Ok(None),
     }
 }
@@ -281,8 +295,10 @@ fn confirm(
 /// Where an attribute of this node stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Standing {
-    /// The attribute daemon has it, and the CIB was not seen to lack it.
+    /// The attribute daemon has it, and so has the CIB.
     InPlace,
+    /// The attribute daemon has it, and the CIB says nothing that is understood.
+    NotSeen,
     /// The attribute daemon has it, and the CIB was seen to lack it: to tell that daemon the same again changes nothing.
     Lost,
     /// The attribute daemon has another value or none, or says nothing that is understood.
@@ -304,18 +320,87 @@ pub fn standing(name: &str, value: &str, node: Option<&str>, deadline: Deadline)
     let written = CibClient::connect(&sockets, deadline)
         .and_then(|mut cib| cib.transient_values(name, node, deadline));
     match written {
-        Ok(values) if !values.iter().any(|written| written == value) => Standing::Lost,
-        Ok(_) | Err(_) => Standing::InPlace,
+        Ok(values) if values.iter().any(|written| written == value) => Standing::InPlace,
+        Ok(_) => Standing::Lost,
+        Err(_) => Standing::NotSeen,
     }
 }
 
-/// Has the attribute daemon write all that it has into the CIB.
+/// What was done to have the attribute daemon write all that it has into the CIB.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refresh {
+    /// It was told to.
+    Told,
+    /// It was told to, as it had been a moment ago.
+    ToldAgain,
+    /// Nothing: somebody has told it a moment ago, and what comes of that is yet to be seen.
+    Waits,
+}
+
+/// What [`Refresh::ToldAgain`] means.
+pub const IN_VAIN: &str = "the attribute daemon was told to write all that it has, which has not helped, and was told again";
+
+/// When it was told last, and for how long nobody tells it again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Told {
+    at: Duration,
+    pause: Duration,
+}
+
+impl Told {
+    /// The first pause, and the longest. One order writes all attributes of all nodes, so several who miss one are helped by it; and
+    /// what it does not bring back (one that was made private, a CIB that refuses) another one will not bring back either.
+    const PAUSES: [Duration; 2] = [Duration::from_secs(5), Duration::from_secs(320)];
+    /// Who looks, looks again within this.
+    const LOOKS: Duration = Duration::from_secs(30);
+
+    /// The same if it is told now; none while it is to be left alone.
+    fn now(before: Option<Told>, now: Duration) -> Option<Told> {
+        let [first, longest] = Told::PAUSES;
+        // One from after now is of an earlier boot.
+        let since = before.and_then(|Told { at, pause }| Some((now.checked_sub(at)?, pause)));
+        match since {
+            Some((age, pause)) if age < pause => None,
+            Some((age, pause)) if age < pause.saturating_add(Told::LOOKS) => {
+                Some(Told { at: now, pause: pause.saturating_mul(2).clamp(first, longest) })
+            }
+            Some(_) | None => Some(Told { at: now, pause: first }),
+        }
+    }
+
+    fn read(path: &Path) -> Option<Told> {
+        let text = file::read_private(path, 64).ok()?;
+        let (at, pause) = text.strip_suffix('\n')?.split_once(' ')?;
+        let [at, pause] = [at.parse().ok()?, pause.parse().ok()?].map(Duration::from_millis);
+        Some(Told { at, pause: pause.min(Told::PAUSES[1]) })
+    }
+
+    /// Where it cannot be written down, it is told all the same.
+    fn write(self, path: &Path) {
+        if file::read_private(path, 64).is_err() {
+            let _ = std::fs::remove_file(path);
+        }
+        let text = format!("{} {}\n", self.at.as_millis(), self.pause.as_millis());
+        let _ = file::write_volatile(path, text.as_bytes(), 0o600);
+    }
+}
+
+/// Has the attribute daemon write all that it has into the CIB, where that was not done a moment ago by somebody who uses this
+/// directory.
 ///
 /// # Errors
 /// Why it does not.
-pub fn have_written(deadline: Deadline) -> Result<(), String> {
+pub fn have_written(directory: Option<&Path>, deadline: Deadline) -> Result<Refresh, String> {
+    let path = directory.map(|directory| directory.join("drbd-refreshed"));
+    let before = path.as_deref().and_then(Told::read);
+    let Some(told) = Told::now(before, clock::since_boot()) else { return Ok(Refresh::Waits) };
+    if let Some(path) = &path {
+        told.write(path);
+    }
+    let is_again = told.pause > Told::PAUSES[0];
     match Call::new("attrd_updater").env("LC_ALL", "C").arg("--refresh").run(deadline) {
-        Ok(ended) if ended.is_success() => Ok(()),
+        Ok(ended) if ended.is_success() && is_again => Ok(Refresh::ToldAgain),
+        Ok(ended) if ended.is_success() => Ok(Refresh::Told),
         Ok(ended) => Err(format!("attrd_updater {}", ended.describe())),
         Err(why) => Err(duet_ocf::chain(&why)),
     }

@@ -19,6 +19,9 @@ use crate::{
 /// and a node without its score cannot take over: a minute bounds that, and one question in a minute costs nothing.
 pub const LASTS: Duration = Duration::from_secs(60);
 
+/// How long what was written or seen under another controller than before is relied upon: the DC may take it after we have looked.
+const SETTLES: Duration = Duration::from_secs(15);
+
 /// A record is far shorter.
 const LIMIT: usize = 64 * 1024;
 /// What a machine with very many sockets has of them.
@@ -81,9 +84,10 @@ pub struct Mark {
     /// The inode of the socket that the attribute daemon listens on.
     pub daemon: u64,
     /// That of the controller; 0 while there is none. The DC takes a node's attributes from the CIB when it misses its
-    /// controller, and the attribute daemon is not told (seen of Pacemaker 2.1.5; ClusterLabs/pacemaker#1699 and #3801).
+    /// controller, and the attribute daemon is not told (seen of Pacemaker 2.1.5 and 3.0.0; ClusterLabs/pacemaker#1699 and
+    /// #3801).
     pub controller: u64,
-    /// Time since the boot.
+    /// Time since the boot from which on it counts.
     pub at: Duration,
 }
 
@@ -105,6 +109,15 @@ impl Mark {
     pub fn holds(&self, now: &Mark) -> bool {
         let age = now.at.checked_sub(self.at);
         self.is_of(now) && age.is_some_and(|age| age < LASTS)
+    }
+
+    /// The same, for what was seen or written now and had this mark before: under another one it is soon to be looked at again.
+    #[must_use]
+    pub fn after(self, before: Option<&Mark>) -> Mark {
+        if before.is_some_and(|before| before.is_of(&self)) {
+            return self;
+        }
+        Mark { at: self.at.saturating_sub(LASTS - SETTLES), ..self }
     }
 
     /// Whether nobody who keeps attributes has been started again between the two.

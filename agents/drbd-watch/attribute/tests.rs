@@ -86,7 +86,7 @@ fn names(names: &[&str]) -> Option<Vec<String>> {
 fn writes(board: &mut Board) -> Vec<(String, Value)> {
     let orders = board.start(100);
     for order in &orders {
-        board.came(order, true, NOW);
+        board.came(order, Placing::Written, NOW);
     }
     orders.into_iter().map(|order| (order.resource, order.value)).collect()
 }
@@ -174,7 +174,7 @@ fn one_that_was_seen_to_go_is_not_written_when_listening_begins_anew() {
     board.told(&view(&[]), false);
     let orders = board.start(1);
     board.told(&view(&[]), true);
-    board.came(&orders[0], true, NOW);
+    board.came(&orders[0], Placing::Written, NOW);
     assert_eq!(writes(&mut board), own(&[]));
 }
 
@@ -189,7 +189,7 @@ fn one_that_may_have_been_removed_by_somebody_is_written_again_each_minute() {
     let orders = board.start(100);
     assert_eq!(orders.iter().filter(|order| order.is_repeated).count(), 2, "{orders:?}");
     for order in &orders {
-        board.came(order, true, NOW + LASTS);
+        board.came(order, Placing::Written, NOW + LASTS);
     }
     assert_eq!(writes(&mut board), own(&[]));
     board.told(&view(&[("r0", 6), ("r1", 0)]), false);
@@ -232,26 +232,47 @@ fn what_could_not_be_written_waits_for_a_sign_of_life_or_a_change() {
     let mut board = board(&[("r0", 5)], names(&["r0"]), names(&[]));
     let orders = board.start(1);
     assert!(board.start(1).is_empty(), "one at a time");
-    board.came(&orders[0], false, NOW);
+    board.came(&orders[0], Placing::Not, NOW);
     assert!(board.start(1).is_empty());
     board.beat(false, NOW);
     assert_eq!(writes(&mut board), own(&[("r0", Value::Score(5))]));
     board.told(&view(&[("r0", 0)]), false);
     let orders = board.start(1);
-    board.came(&orders[0], false, NOW);
+    board.came(&orders[0], Placing::Not, NOW);
     board.told(&view(&[("r0", 6)]), false);
     assert_eq!(writes(&mut board), own(&[("r0", Value::Score(6))]));
     // Also a removal, and also where the failure comes after the change.
     board.told(&view(&[("r0", 7)]), false);
     let orders = board.start(1);
-    board.came(&orders[0], false, NOW);
+    board.came(&orders[0], Placing::Not, NOW);
     board.told(&view(&[]), false);
     assert_eq!(writes(&mut board), own(&[("r0", Value::Absent)]));
     board.told(&view(&[("r0", 7)]), false);
     let orders = board.start(1);
     board.told(&view(&[]), false);
-    board.came(&orders[0], false, NOW);
+    board.came(&orders[0], Placing::Not, NOW);
     assert_eq!(writes(&mut board), own(&[("r0", Value::Absent)]));
+}
+
+#[test]
+fn since_when_one_is_missing_is_kept_until_it_is_there_or_should_be_another() {
+    let mut board = board(&[("r0", 5)], names(&["r0"]), names(&[]));
+    let mut look = |value: u32, placing, now| {
+        board.beat(false, now);
+        board.told(&view(&[("r0", value.into())]), false);
+        let orders = board.start(1);
+        board.came(&orders[0], placing, now);
+        orders[0].missing_since
+    };
+    let later = |seconds| NOW + Duration::from_secs(seconds);
+    assert_eq!(look(5, Placing::Missing, NOW), None);
+    assert_eq!(look(5, Placing::Missing, later(10)), Some(NOW));
+    assert_eq!(look(5, Placing::Missing, later(20)), Some(NOW));
+    assert_eq!(look(6, Placing::Missing, later(30)), None);
+    assert_eq!(look(6, Placing::Not, later(40)), Some(later(30)));
+    assert_eq!(look(6, Placing::Missing, later(50)), None);
+    assert_eq!(look(6, Placing::Written, later(60)), Some(later(50)));
+    assert_eq!(look(6, Placing::Written, later(60) + LASTS), None);
 }
 
 #[test]
@@ -260,7 +281,7 @@ fn what_changed_while_it_was_written_is_written_again() {
     let orders = board.start(1);
     board.told(&view(&[("r0", 0)]), false);
     assert!(board.start(1).is_empty());
-    board.came(&orders[0], true, NOW);
+    board.came(&orders[0], Placing::Written, NOW);
     assert_eq!(writes(&mut board), own(&[("r0", Value::Never)]));
 }
 

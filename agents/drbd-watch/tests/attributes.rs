@@ -192,7 +192,7 @@ fn attributes_that_the_cib_has_lost_are_written_anew_by_the_attribute_daemon() {
     let Some(stage) = node() else { return };
     let daemon = FakeDaemons::attributes(&stage.kernel.root(), "node1");
     daemon.with_cib(&stage.kernel.root(), "node1");
-    begin(&stage, &[]);
+    begin(&stage, &[("dampening_delay", "0")]);
     stage.until("the first attributes", |stage| updates(stage).len() == 5);
     for (name, value) in
         [("drbd-promotion-score-r0", "10102"), ("drbd-promotion-score-r1", "-1000000")]

@@ -7,21 +7,21 @@ use std::{
         fd::{AsFd, BorrowedFd},
         unix::net::UnixStream,
     },
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::mpsc::{Receiver, Sender, channel},
     thread,
     time::Duration,
 };
 
 use drbd_agent::{
-    promotion::{self, Standing},
+    promotion::{self, Refresh, Standing},
     record::Record,
 };
 use duet_host::{clock, process::Call};
 use duet_ocf::{Deadline, Level, chain};
 
 use crate::{
-    attribute::{Answers, Order},
+    attribute::{Answers, Order, Placing},
     duty::Attributes,
     watch::{cib, plan::Came},
 };
@@ -49,6 +49,8 @@ pub(crate) enum Work {
         rules: Attributes,
         /// This node's name.
         node: Option<String>,
+        /// Where the records are.
+        records: PathBuf,
     },
     /// Ask what is configured, and which attributes there are.
     Ask {
@@ -74,7 +76,7 @@ pub(crate) enum Report {
         /// Which.
         order: Order,
         /// Whether it is in place.
-        is_written: bool,
+        placing: Placing,
     },
     /// Of the questions.
     Answers(Answers),
@@ -150,8 +152,8 @@ impl Work {
         let deadline = clock::within(PATIENCE);
         match self {
             Work::Score { path, node } => score(path, node.as_deref(), deadline),
-            Work::Attribute { order, rules, node } => {
-                attribute(order, &rules, node.as_deref(), deadline)
+            Work::Attribute { order, rules, node, records } => {
+                attribute(order, &rules, node.as_deref(), &records, deadline)
             }
             Work::Ask { rules, node } => ask(&rules, node, deadline),
         }
@@ -163,9 +165,7 @@ impl Work {
             Work::Score { path, node: _ } => {
                 Report::Score { path, came: Came::Failed(why.to_owned()) }
             }
-            Work::Attribute { order, rules: _, node: _ } => {
-                Report::Attribute { order, is_written: false }
-            }
+            Work::Attribute { order, .. } => Report::Attribute { order, placing: Placing::Not },
             Work::Ask { .. } => Report::Answers(Answers { configured: None, existing: None }),
         };
         Finished { report, said: Some((Level::Error, why.to_owned())) }
@@ -214,42 +214,60 @@ fn score(path: PathBuf, node: Option<&str>, deadline: Deadline) -> Finished {
     Finished { report: Report::Score { path, came }, said }
 }
 
-fn attribute(order: Order, rules: &Attributes, node: Option<&str>, deadline: Deadline) -> Finished {
-    let Order { resource, value, details, is_repeated } = &order;
+fn attribute(
+    order: Order,
+    rules: &Attributes,
+    node: Option<&str>,
+    records: &Path,
+    deadline: Deadline,
+) -> Finished {
+    let Order { resource, value, details, is_repeated, missing_since } = &order;
     let name = format!("{}-{resource}", rules.prefix);
     let beside = format!("{}{}{resource}", rules.prefix, cib::DETAILS);
     // To ask is one message; to tell is a program of Pacemaker's. That there is none is told: the CIB may have one all the same.
     let text = value.text();
-    let standing = text.as_deref().map_or(Standing::NotKnown, |text| {
-        let of = |name, text| promotion::standing(name, text, node, deadline);
-        match of(&name, text) {
-            Standing::InPlace if rules.has_details => of(&beside, details),
-            other => other,
-        }
-    });
+    let of = |name, text| promotion::standing(name, text, node, deadline);
+    let standing = text.as_deref().map_or(Standing::NotKnown, |text| of(&name, text));
+    let (about, standing) = match standing {
+        Standing::InPlace if rules.has_details => (&beside, of(&beside, details)),
+        other => (&name, other),
+    };
+    // What the attribute daemon is not to write yet is not lost, and to have it written would take the others' delays from them too.
+    let delay = Duration::from_secs(rules.delay.into());
+    let is_due = |since: Duration| clock::now().saturating_sub(since) > delay;
+    let is_late = delay.is_zero() || missing_since.is_some_and(is_due);
     match standing {
         Standing::InPlace => {
-            return Finished { report: Report::Attribute { order, is_written: true }, said: None };
+            let report = Report::Attribute { order, placing: Placing::Written };
+            return Finished { report, said: None };
+        }
+        // The next sign of life asks again: until then it was not seen in the CIB.
+        Standing::NotSeen => {
+            let report = Report::Attribute { order, placing: Placing::Not };
+            return Finished { report, said: None };
+        }
+        Standing::Lost if !is_late => {
+            let report = Report::Attribute { order, placing: Placing::Missing };
+            return Finished { report, said: None };
         }
         Standing::Lost => {
-            let told = promotion::have_written(deadline);
-            let said = match told {
-                Ok(()) => (
+            let lost = |how: &str| {
+                let text = format!("The CIB has lost the attribute {about}: {how}");
+                Some((Level::Warning, text))
+            };
+            let said = match promotion::have_written(Some(records), deadline) {
+                Ok(Refresh::Told) => Some((
                     Level::Info,
                     format!(
-                        "The CIB had lost the attribute {name}; the attribute daemon writes it anew"
+                        "The CIB had lost the attribute {about}; the attribute daemon writes it anew"
                     ),
-                ),
-                Err(how) => (
-                    Level::Warning,
-                    format!(
-                        "The CIB has lost the attribute {name}, and the attribute daemon was not told: {how}"
-                    ),
-                ),
+                )),
+                Ok(Refresh::Waits) => None,
+                Ok(Refresh::ToldAgain) => lost(promotion::IN_VAIN),
+                Err(how) => lost(&format!("the attribute daemon was not told: {how}")),
             };
-            // The next sign of life asks what came of it: until then it was not seen in the CIB.
-            let report = Report::Attribute { order, is_written: false };
-            return Finished { report, said: Some(said) };
+            let report = Report::Attribute { order, placing: Placing::Missing };
+            return Finished { report, said };
         }
         Standing::NotKnown => {}
     }
@@ -304,7 +322,8 @@ fn attribute(order: Order, rules: &Attributes, node: Option<&str>, deadline: Dea
             ));
         }
     }
-    Finished { report: Report::Attribute { order, is_written }, said }
+    let placing = if is_written { Placing::Written } else { Placing::Not };
+    Finished { report: Report::Attribute { order, placing }, said }
 }
 
 fn ask(rules: &Attributes, node: Option<String>, deadline: Deadline) -> Finished {

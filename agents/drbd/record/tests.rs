@@ -148,3 +148,17 @@ fn what_somebody_else_could_have_written_is_replaced_and_not_believed() {
     record().write(&path).unwrap();
     assert_eq!(Record::read(&path), Some(record()));
 }
+
+#[test]
+fn what_is_seen_under_another_controller_is_soon_looked_at_again() {
+    let before = mark(1, 100);
+    let same = mark(1, 200);
+    assert_eq!(same.clone().after(Some(&before)), same);
+    for before in [None, Some(&mark(2, 100))] {
+        let after = same.clone().after(before);
+        assert!(after.is_of(&same));
+        assert!(after.holds(&mark(1, 214)));
+        assert!(!after.holds(&mark(1, 215)));
+    }
+    assert!(mark(1, 3).after(None).holds(&mark(1, 59)));
+}

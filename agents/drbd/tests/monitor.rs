@@ -148,6 +148,8 @@ fn a_score_that_the_cib_has_lost_is_written_anew_by_the_attribute_daemon() {
         (stage.tools.calls(), daemon.asked().len(), ran.stderr)
     };
     let quiet = || (Vec::<Vec<String>>::new(), 0, String::new());
+    let told = stage.at("memory").join("drbd-refreshed");
+    let long_ago = || drop(std::fs::remove_file(&told));
     assert_eq!(again(), quiet());
     // Another controller: it may have been taken meanwhile. It was not.
     stage.daemons(13003, 15001);
@@ -158,10 +160,23 @@ fn a_score_that_the_cib_has_lost_is_written_anew_by_the_attribute_daemon() {
         daemon.write("master-p_drbd", written);
         for controller in [0, new, new] {
             stage.daemons(13003, controller);
+            long_ago();
             let (calls, asked, said) = again();
             assert_eq!((calls, asked), (refresh.clone(), 2), "{written:?}");
             assert!(said.contains("The CIB had lost the promotion score of p_drbd"), "{said}");
         }
+        // It is not told again for a moment, whoever asks; and then less and less often, and not silently.
+        assert_eq!(again(), (Vec::new(), 2, String::new()));
+        let text = std::fs::read_to_string(&told).unwrap();
+        let (at, pause) = text.trim().split_once(' ').unwrap();
+        let old = at.parse::<u64>().unwrap() - 10_000;
+        assert_eq!(pause, "5000");
+        std::fs::write(&told, format!("{old} {pause}\n")).unwrap();
+        let (calls, asked, said) = again();
+        assert_eq!((calls, asked), (refresh.clone(), 2));
+        assert!(said.contains("has not helped"), "{said}");
+        assert!(std::fs::read_to_string(&told).unwrap().ends_with(" 10000\n"));
+        assert_eq!(again(), (Vec::new(), 2, String::new()));
         // Once it is seen there, it is believed again.
         attribute(Some("10000"));
         assert_eq!(again(), (Vec::new(), 2, String::new()));
@@ -171,6 +186,7 @@ fn a_score_that_the_cib_has_lost_is_written_anew_by_the_attribute_daemon() {
     daemon.write("master-p_drbd", None);
     assert_eq!(again(), quiet());
     age(&stage);
+    std::fs::write(&told, "garbage").unwrap();
     assert_eq!(again().0, refresh);
     // The attribute daemon has none either: it is told.
     attribute(None);
@@ -179,10 +195,34 @@ fn a_score_that_the_cib_has_lost_is_written_anew_by_the_attribute_daemon() {
     attribute(Some("10000"));
     daemon.write("master-p_drbd", None);
     stage.daemons(13003, 15005);
+    long_ago();
     stage.tools.answer("attrd_updater", "", Answer::fails(124, "It does not answer\n"));
     let (_, _, said) = again();
     assert!(said.contains("Pacemaker has lost the promotion score of p_drbd"), "{said}");
     assert!(said.contains("124"), "{said}");
+}
+
+/// While the CIB does not say, nothing is written anew and nothing is believed; what it says once it does counts.
+#[test]
+fn a_cib_that_does_not_say_after_a_new_controller_is_asked_again() {
+    let Some(stage) = Stage::running(V9, well(Role::Secondary)) else { return };
+    let daemon = FakeDaemons::attributes(&stage.kernel.root(), "node1");
+    stage.tools.answer("attrd_updater", "", Answer::success());
+    stage.daemons(13003, 15000);
+    assert_eq!(stage.recurring().code, 0);
+    daemon.set("master-p_drbd", Some("10000"));
+    stage.daemons(13003, 15001);
+    stage.tools.forget();
+    let before = std::fs::read_to_string(stage.record()).unwrap();
+    for _ in 0..2 {
+        let _ = daemon.asked();
+        assert_eq!(stage.recurring().code, 0);
+        assert_eq!((stage.tools.calls().len(), daemon.asked().len()), (0, 1));
+    }
+    assert_eq!(std::fs::read_to_string(stage.record()).unwrap(), before);
+    daemon.with_cib(&stage.kernel.root(), "node1");
+    assert_eq!(stage.recurring().code, 0);
+    assert_eq!(stage.tools.calls_of("attrd_updater"), ["--refresh"]);
 }
 
 #[test]
