@@ -149,7 +149,7 @@ pub(crate) fn keep(
         crate::image::write(&dir.join(name), text.as_bytes())?;
     }
     let mut files: Vec<String> = story.papers.iter().map(|(name, _)| (*name).to_owned()).collect();
-    if with_logs {
+    if with_logs || story.with_logs {
         cluster.lab.collect_logs(&dir.join("logs"))?;
         files.push("logs/".to_owned());
     }

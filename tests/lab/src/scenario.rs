@@ -50,6 +50,8 @@ pub(crate) struct Story {
     pub(crate) figures: Vec<(&'static str, f64)>,
     /// Texts worth keeping beside the recording, each in a file of this name.
     pub(crate) papers: Vec<(&'static str, String)>,
+    /// Whether the nodes' logs are kept though it held.
+    pub(crate) with_logs: bool,
 }
 
 impl Story {

@@ -19,6 +19,8 @@ const MINUTES: &str = "DUET_LAB_MINUTES";
 const USUAL_MINUTES: u64 = 5;
 /// What the longest run may take, with its last round's return to order.
 pub(super) const BOUND: Duration = Duration::from_secs(90 * 60);
+/// A recovery that took longer than this is worth its logs: nothing of ours waits for so long.
+const LONG: Duration = Duration::from_secs(90);
 const LONGEST_MINUTES: u64 = 75;
 
 /// Everything that may be done at random.
@@ -206,7 +208,8 @@ pub(super) fn chaos(cluster: &Cluster) -> Result<Story> {
     let _ = writeln!(log, "{} rounds\n{verdict}", back_in.len());
     let longest = back_in.iter().max().copied().unwrap_or_default();
     println!("lab: chaos: {} rounds with seed {seed}: {:?}", back_in.len(), verdict.outcome());
-    Ok(Story::at(zero).figure("in order again at most", longest).paper("chaos.txt", log))
+    let story = Story::at(zero).figure("in order again at most", longest).paper("chaos.txt", log);
+    Ok(Story { with_logs: longest > LONG, ..story })
 }
 
 /// One round; says how long order took to come back once all was mended.
