@@ -9,12 +9,10 @@ use std::{
 
 use duet_host::{
     Lock, clock,
-    drbd::{Sight, Source, look_at_states, look_by_tool, under_root},
-    file,
+    drbd::{Sight, Source, look_at_states, look_by_tool},
     process::{Call, Ended},
 };
 use duet_ocf::Deadline;
-use duet_pacemaker_ipc::{Attributes, CibClient, Sockets};
 
 use crate::{
     facts::Kernel,
@@ -22,14 +20,16 @@ use crate::{
     score::{Elsewhere, Score, promotion_score, wants_elsewhere},
 };
 
+pub use standing::{IN_VAIN, Refresh, Standing, have_written, standing};
+
+mod standing;
+
 /// How long somebody else may hold the lock where a score that is not written now is written by the next look.
 const LOCK_PATIENCE: Duration = Duration::from_secs(2);
 /// How long whoever writes may hold it, the agent or a watcher: nobody looks and writes for longer.
 pub const HELD_AT_MOST: Duration = Duration::from_secs(10);
 /// More than that is waited for by who must have the last word.
 const LAST_WORD_PATIENCE: Duration = Duration::from_secs(11);
-/// The attribute daemon and the CIB are asked what they have for no longer than this; then the attribute daemon is told.
-const ASKING: Duration = Duration::from_millis(500);
 /// How long whoever watches may hold it: shorter, so that an agent that stops or promotes the resource gets it in any case.
 const WATCHER_HOLDS: Duration = Duration::from_millis(1500);
 /// What crm_attribute says of an attribute that is not there.
@@ -289,120 +289,6 @@ fn confirm(
             }
         }
         Standing::NotKnown => Ok(None),
-    }
-}
-
-/// Where an attribute of this node stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Standing {
-    /// The attribute daemon has it, and so has the CIB.
-    InPlace,
-    /// The attribute daemon has it, and the CIB says nothing that is understood.
-    NotSeen,
-    /// The attribute daemon has it, and the CIB was seen to lack it: to tell that daemon the same again changes nothing.
-    Lost,
-    /// The attribute daemon has another value or none, or says nothing that is understood.
-    NotKnown,
-}
-
-/// Where the attribute of this name stands that should have this value; not known if the attribute daemon says nothing that is
-/// understood within half a second, nor where nobody knows which node this is.
-#[must_use]
-pub fn standing(name: &str, value: &str, node: Option<&str>, deadline: Deadline) -> Standing {
-    let Some(node) = node else { return Standing::NotKnown };
-    let deadline = deadline.within(clock::now(), ASKING);
-    let sockets = Sockets::under(&under_root(""));
-    let has = Attributes::connect(&sockets, deadline)
-        .and_then(|mut daemon| daemon.value(name, node, deadline));
-    if !has.is_ok_and(|has| has.as_deref() == Some(value)) {
-        return Standing::NotKnown;
-    }
-    let written = CibClient::connect(&sockets, deadline)
-        .and_then(|mut cib| cib.transient_values(name, node, deadline));
-    match written {
-        Ok(values) if values.iter().any(|written| written == value) => Standing::InPlace,
-        Ok(_) => Standing::Lost,
-        Err(_) => Standing::NotSeen,
-    }
-}
-
-/// What was done to have the attribute daemon write all that it has into the CIB.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Refresh {
-    /// It was told to.
-    Told,
-    /// It was told to, as it had been a moment ago.
-    ToldAgain,
-    /// Nothing: somebody has told it a moment ago, and what comes of that is yet to be seen.
-    Waits,
-}
-
-/// What [`Refresh::ToldAgain`] means.
-pub const IN_VAIN: &str = "the attribute daemon was told to write all that it has, which has not helped, and was told again";
-
-/// When it was told last, and for how long nobody tells it again.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Told {
-    at: Duration,
-    pause: Duration,
-}
-
-impl Told {
-    /// The first pause, and the longest. One order writes all attributes of all nodes, so several who miss one are helped by it; and
-    /// what it does not bring back (one that was made private, a CIB that refuses) another one will not bring back either.
-    const PAUSES: [Duration; 2] = [Duration::from_secs(5), Duration::from_secs(320)];
-    /// Who looks, looks again within this.
-    const LOOKS: Duration = Duration::from_secs(30);
-
-    /// The same if it is told now; none while it is to be left alone.
-    fn now(before: Option<Told>, now: Duration) -> Option<Told> {
-        let [first, longest] = Told::PAUSES;
-        // One from after now is of an earlier boot.
-        let since = before.and_then(|Told { at, pause }| Some((now.checked_sub(at)?, pause)));
-        match since {
-            Some((age, pause)) if age < pause => None,
-            Some((age, pause)) if age < pause.saturating_add(Told::LOOKS) => {
-                Some(Told { at: now, pause: pause.saturating_mul(2).clamp(first, longest) })
-            }
-            Some(_) | None => Some(Told { at: now, pause: first }),
-        }
-    }
-
-    fn read(path: &Path) -> Option<Told> {
-        let text = file::read_private(path, 64).ok()?;
-        let (at, pause) = text.strip_suffix('\n')?.split_once(' ')?;
-        let [at, pause] = [at.parse().ok()?, pause.parse().ok()?].map(Duration::from_millis);
-        Some(Told { at, pause: pause.min(Told::PAUSES[1]) })
-    }
-
-    /// Where it cannot be written down, it is told all the same.
-    fn write(self, path: &Path) {
-        if file::read_private(path, 64).is_err() {
-            let _ = std::fs::remove_file(path);
-        }
-        let text = format!("{} {}\n", self.at.as_millis(), self.pause.as_millis());
-        let _ = file::write_volatile(path, text.as_bytes(), 0o600);
-    }
-}
-
-/// Has the attribute daemon write all that it has into the CIB, where that was not done a moment ago by somebody who uses this
-/// directory.
-///
-/// # Errors
-/// Why it does not.
-pub fn have_written(directory: Option<&Path>, deadline: Deadline) -> Result<Refresh, String> {
-    let path = directory.map(|directory| directory.join("drbd-refreshed"));
-    let before = path.as_deref().and_then(Told::read);
-    let Some(told) = Told::now(before, clock::since_boot()) else { return Ok(Refresh::Waits) };
-    if let Some(path) = &path {
-        told.write(path);
-    }
-    let is_again = told.pause > Told::PAUSES[0];
-    match Call::new("attrd_updater").env("LC_ALL", "C").arg("--refresh").run(deadline) {
-        Ok(ended) if ended.is_success() && is_again => Ok(Refresh::ToldAgain),
-        Ok(ended) if ended.is_success() => Ok(Refresh::Told),
-        Ok(ended) => Err(format!("attrd_updater {}", ended.describe())),
-        Err(why) => Err(duet_ocf::chain(&why)),
     }
 }
 

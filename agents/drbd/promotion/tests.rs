@@ -36,24 +36,3 @@ fn garbage_is_no_answer() {
         assert_eq!(said(text), Elsewhere::NotKnown, "{text:?}");
     }
 }
-
-#[test]
-fn the_attribute_daemon_is_told_at_once_and_in_vain_less_and_less_often() {
-    let seconds = Duration::from_secs;
-    let mut told = Told::now(None, seconds(100));
-    let mut at = Vec::new();
-    // Whoever looks each 10 s, for half an hour.
-    for now in (110..1900).step_by(10) {
-        if let Some(next) = Told::now(told, seconds(now)) {
-            at.push(now);
-            told = Some(next);
-        }
-    }
-    assert_eq!(at, [110, 120, 140, 180, 260, 420, 740, 1060, 1380, 1700]);
-    // What helped is no reason to wait the next time, nor is a time of another boot.
-    let last = told.unwrap();
-    let helped = Told::now(told, last.at + last.pause + Told::LOOKS).unwrap();
-    assert_eq!(helped.pause, Told::PAUSES[0]);
-    assert_eq!(Told::now(told, seconds(5)), Some(Told { at: seconds(5), pause: Told::PAUSES[0] }));
-    assert_eq!(Told::now(Some(helped), helped.at), None);
-}
