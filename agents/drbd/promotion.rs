@@ -51,7 +51,7 @@ pub enum Wanted {
 pub enum Done {
     /// This was written.
     Wrote(Score),
-    /// It is in place already.
+    /// It is in place already, or was told before and is still to be seen: then the record is as it was, and the next look asks again.
     InPlace(Score),
     /// The attribute daemon had it and the CIB did not: it was told to write what it has.
     Restored(Score),

@@ -213,3 +213,24 @@ fn attributes_that_the_cib_has_lost_are_written_anew_by_the_attribute_daemon() {
     std::thread::sleep(Duration::from_millis(300));
     assert_eq!(updates(&stage), again);
 }
+
+/// With the default delay: what the attribute daemon has and the CIB has not may be waiting there, until it is over.
+#[test]
+fn an_attribute_that_may_be_waiting_in_the_attribute_daemon_is_not_lost_until_its_delay_is_over() {
+    let Some(stage) = node() else { return };
+    let daemon = FakeDaemons::attributes(&stage.kernel.root(), "node1");
+    daemon.with_cib(&stage.kernel.root(), "node1");
+    begin(&stage, &[]);
+    stage.until("the first attributes", |stage| updates(stage).len() == 5);
+    daemon.set("drbd-promotion-score-r0", Some("10102"));
+    daemon.set("drbd-promotion-score-r1", Some("-1000000"));
+    daemon.write("drbd-promotion-score-r1", Some("-1000000"));
+    stage.tools.forget();
+    stage.daemons(13003, 15001);
+    // What is removed in any case shows that all were looked at.
+    stage.until("a look", |stage| updates(stage).len() == 3);
+    std::thread::sleep(Duration::from_millis(300));
+    let is_refresh = |update: &String| update == "--refresh";
+    assert!(!updates(&stage).iter().any(is_refresh), "{:?}", updates(&stage));
+    stage.until("the one that is lost", |stage| updates(stage).iter().any(is_refresh));
+}

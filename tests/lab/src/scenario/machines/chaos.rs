@@ -19,7 +19,7 @@ const MINUTES: &str = "DUET_LAB_MINUTES";
 const USUAL_MINUTES: u64 = 5;
 /// What the longest run may take, with its last round's return to order.
 pub(super) const BOUND: Duration = Duration::from_secs(90 * 60);
-/// A recovery that took longer than this is worth its logs: nothing of ours waits for so long.
+/// A recovery that took longer than this is worth its logs.
 const LONG: Duration = Duration::from_secs(90);
 const LONGEST_MINUTES: u64 = 75;
 
