@@ -61,10 +61,15 @@ pub(super) fn race(cluster: &Cluster) -> Result<Story> {
     claim(now == other.name && boots_since(cluster, again) == 1, || {
         format!("the guest is on {now} after {} boots", boots_since(cluster, again))
     })?;
-    let back = format!(
-        "crm resource start {own} && crm resource stop fence-all && crm configure delete fence-all"
-    );
-    other.sh(&back, "going back to a device for each")?;
+    other.sh(&format!("crm resource start {own}"), "going back to a device for each")?;
+    other.sh("crm resource stop fence-all", "stopping the device for both")?;
+    // crmsh deletes nothing that runs, and a DC that still takes a node in stops nothing for a second (seen).
+    eventually(PATIENCE, "the device for both to be removed", || {
+        settled(other).map_err(|error| error.to_string())?;
+        other
+            .sh("crm configure delete fence-all 2>&1", "removing the device for both")
+            .map_err(|error| error.to_string())
+    })?;
     settled(other)?;
     Ok(Story::at(zero)
         .figure("cut to shot", first)
