@@ -246,10 +246,11 @@ fn play(cluster: &Cluster, round: &Round) -> Result<Duration> {
 
 /// Whether the second disturbance found its node: the first, or fencing, may have ended it before or meanwhile.
 fn met_there(cluster: &Cluster, what: Disturbance, node: &Node) -> Result<bool> {
-    let done = if node.answers().is_ok() { Some(what.inflict(cluster, node)) } else { None };
+    let there = || node.answers().is_ok() && what.can_meet(node).unwrap_or(false);
+    let done = if there() { Some(what.inflict(cluster, node)) } else { None };
     match done {
         Some(Ok(_)) => Ok(true),
-        Some(Err(failure)) if node.answers().is_ok() => Err(failure),
+        Some(Err(failure)) if there() => Err(failure),
         Some(Err(_)) | None => {
             cluster.journal.mark(&format!("{} is not there to be disturbed", node.name));
             Ok(false)

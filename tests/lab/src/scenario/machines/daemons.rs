@@ -110,6 +110,75 @@ pub(super) fn parts(cluster: &Cluster) -> Result<Story> {
     Ok(story)
 }
 
+/// A node whose Pacemaker is half dead and stays so: pacemakerd waits for a cluster that has never gone, and the other node,
+/// which came after that, waits for it to join. Nobody looks after the guest, which runs on. By what the docs say it is got
+/// out of that without the guest noticing.
+pub(super) fn not_respawned(cluster: &Cluster) -> Result<Story> {
+    let active = cluster.steady()?;
+    let (node, other) = (cluster.lab.node(&active)?, cluster.other(&active)?);
+    let instances =
+        || -> Result<Vec<String>> { cluster.lab.nodes.iter().map(Node::instance).collect() };
+    let (before, process) = (instances()?, guest(node)?);
+    // A node that had seen its controller go would fence it.
+    other.run("lab-cluster stop", MINUTES(2))?.success("stopping the other node's cluster")?;
+    let zero = cluster
+        .journal
+        .mark(&format!("pacemaker-based killed in {active}, while corosync is late"));
+    node.sh(
+        "kill -STOP $(pidof corosync); sleep 0.2; kill -KILL $(pidof pacemaker-based); sleep 1; \
+         kill -CONT $(pidof corosync)",
+        "killing the CIB's daemon",
+    )?;
+    eventually(SHORT, "pacemakerd to start nothing again", || {
+        match node.run(disturb::NOT_STARTED_AGAIN, SHORT).map_err(|error| error.to_string())?.status
+        {
+            0 => Ok(()),
+            status => Err(status.to_string()),
+        }
+    })?;
+    other.sh("lab-cluster start", "starting the other node's cluster")?;
+    pends(other, &active)?;
+    pause(TWO_MONITORS);
+    pends(other, &active)?;
+    let at = cluster.writing_since(cluster.journal.now(), SHORT)?;
+    claim(at == active, || format!("the guest writes on {at}"))?;
+    let back =
+        cluster.journal.mark("is-managed=false for all, Pacemaker restarted, the score waited for");
+    other.sh(
+        "crm_attribute -t rsc_defaults -n is-managed -v false",
+        "leaving everything as it runs",
+    )?;
+    disturb::restart_pacemaker(cluster, node)?;
+    cluster.all_online(MINUTES(3))?;
+    eventually(2 * TWO_MONITORS, "the promotion score of the node with the guest", || {
+        let script = format!("crm_attribute -N {active} -n master-p_drbd -l reboot -G -q");
+        let said = other.sh(&script, "asking for the score").map_err(|error| error.to_string())?;
+        if said.trim().parse::<u32>().is_ok_and(|score| score > 0) { Ok(()) } else { Err(said) }
+    })?;
+    other.sh("crm_attribute -t rsc_defaults -n is-managed -D", "letting Pacemaker manage again")?;
+    let over = cluster.journal.mark("Pacemaker manages again");
+    settled(other)?;
+    let still = disturb::steady(cluster)?;
+    let (now, same) = (instances()?, guest(node)?);
+    claim(still == active && same == process && boots_since(cluster, zero) == 0, || {
+        format!("the guest is on {still} as process {same}, {process} on {active} before")
+    })?;
+    claim(now == before, || format!("a node was rebooted: {now:?}, {before:?} before"))?;
+    Ok(Story::at(zero).figure("way back", over - back))
+}
+
+/// Pacemaker waits for a node to join.
+fn pends(asked: &Node, name: &str) -> Result<()> {
+    eventually(MINUTES(2), &format!("{name} to be pending"), || {
+        let seen = asked.run("crm_mon -1", SHORT).map_err(|error| error.to_string())?.stdout;
+        let pending = seen
+            .lines()
+            .any(|line| line.contains(&format!("Node {name}:")) && line.contains("pending"));
+        if pending { Ok(()) } else { Err(seen) }
+    })?;
+    Ok(())
+}
+
 /// Waits until the CIB has every node's promotion score: the DC takes those of a node whose controller it misses, and without one
 /// nobody is promoted. Two monitors are enough for that.
 fn scores_are_written(cluster: &Cluster) -> Result<()> {

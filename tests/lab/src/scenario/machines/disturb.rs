@@ -66,6 +66,22 @@ const DAEMONS: &str = "pacemakerd pacemaker-based pacemaker-fenced pacemaker-exe
 const PACEMAKER: &str = "i=0; until pidof pacemakerd >/dev/null; do i=$((i + 1)); [ $i -lt 40 ] || break; sleep 0.5; done; \
     lab-cluster start";
 
+/// How long the nodes may take to find each other again.
+const ALL_BACK: Duration = Duration::from_secs(150);
+/// True where pacemakerd has left parts dead. Before it starts one again it asks corosync by a connection of its own
+/// whether the cluster is there; a signal in the middle of that, as the death of the next part is, counts as a no, and then
+/// it waits for a cluster that has never gone (pcmk_process_exit and pcmkd_corosync_connected; 2.1.5 seen, still so in the
+/// sources of 3.0). The other node fences it for that if it knew it before, and only then.
+pub(super) const NOT_STARTED_AGAIN: &str = "pidof pacemakerd >/dev/null && \
+    ! { pidof pacemaker-based && pidof pacemaker-fenced && pidof pacemaker-attrd; } >/dev/null && \
+    grep -aq 'Not respawning .* until cluster returns' /var/log/pacemaker/pacemaker.log";
+/// True in a node that was fenced and has heard of it: one that boots before corosync misses it (11 s) gets the message that
+/// was kept back for it, and its Pacemaker stops and stays stopped (`fence-reaction=stop`).
+const STAYS_DOWN: &str = "! pidof pacemakerd >/dev/null && \
+    grep -aq 'We were allegedly just fenced' /var/log/pacemaker/pacemaker.log";
+const RESTART: &str = "kill $(pidof pacemakerd) || exit; i=0; while pidof pacemakerd >/dev/null; do \
+    i=$((i + 1)); [ $i -lt 1000 ] || exit 1; sleep 0.2; done; lab-cluster start";
+
 impl Disturbance {
     /// How long Pacemaker may have, once it is healed, until nothing is left to do. An action that Pacemaker (2.1.5) sends to a node
     /// whose controller is just being started again is lost, and waited for as long as its own timeout and 60 s more
@@ -76,6 +92,17 @@ impl Disturbance {
             Self::DaemonKilled(_) => MINUTES(6),
             _ => MINUTES(2),
         }
+    }
+
+    /// Whether what it kills runs in `node`. After the first of two blows it may not: killed already, or not started yet.
+    pub(super) fn can_meet(self, node: &Node) -> Result<bool> {
+        let daemon = match self {
+            Self::LibvirtdKilled => "libvirtd",
+            Self::PacemakerKilled => "pacemakerd",
+            Self::DaemonKilled(name) => &format!("pacemaker-{name}"),
+            _ => return Ok(true),
+        };
+        Ok(node.run(&format!("pidof {daemon}"), SHORT)?.status == 0)
     }
 
     /// Breaks it in `node`; says when, on the recorder's clock. The moment is marked just before.
@@ -205,7 +232,12 @@ pub(super) fn steady_within(cluster: &Cluster, patience: Duration) -> Result<Str
         for node in &cluster.lab.nodes {
             there(node)?;
         }
-        cluster.all_online(MINUTES(3))?;
+        if let Err(error) = cluster.all_online(ALL_BACK) {
+            if !started_by_hand(cluster)? && patience <= ALL_BACK {
+                return Err(error);
+            }
+            cluster.all_online(patience.max(ALL_BACK))?;
+        }
         settled_within(first, patience)
     };
     let before = first.instance()?;
@@ -227,6 +259,29 @@ pub(super) fn steady_within(cluster: &Cluster, patience: Duration) -> Result<Str
     let active = cluster.steady()?;
     super::fence::one_writable(cluster)?;
     Ok(active)
+}
+
+/// Does by hand what docs/failure-modes.md tells an administrator to do about a node whose Pacemaker does not come back by
+/// itself ([`NOT_STARTED_AGAIN`], [`STAYS_DOWN`]); says whether there was one.
+fn started_by_hand(cluster: &Cluster) -> Result<bool> {
+    let mut any = false;
+    for node in &cluster.lab.nodes {
+        if node.run(NOT_STARTED_AGAIN, SHORT)?.status == 0 {
+            restart_pacemaker(cluster, node)?;
+            any = true;
+        } else if node.run(STAYS_DOWN, SHORT)?.status == 0 {
+            cluster.journal.mark(&format!("Pacemaker is started by hand in {}", node.name));
+            node.sh("lab-cluster start", "starting Pacemaker")?;
+            any = true;
+        }
+    }
+    Ok(any)
+}
+
+/// Pacemaker stopped and started in a node, as its administrator would.
+pub(super) fn restart_pacemaker(cluster: &Cluster, node: &Node) -> Result<()> {
+    cluster.journal.mark(&format!("Pacemaker is restarted by hand in {}", node.name));
+    node.run(RESTART, MINUTES(4))?.success("restarting Pacemaker").map(drop)
 }
 
 /// Sees to it that a node runs, whatever it was left in, and waits for its shell.

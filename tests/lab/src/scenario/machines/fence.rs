@@ -181,6 +181,15 @@ impl<'a> Pair<'a> {
         Ok(found)
     }
 
+    /// When a node's kernel has seen that the connection is lost.
+    fn lost(&self, node: &Node, since: Duration) -> Result<Duration> {
+        let wanted = |phase: &Phase| match phase {
+            Phase::ConnectionLost { .. } => Some(()),
+            _ => None,
+        };
+        Ok(self.step(node, since, "the loss of the connection", wanted)?.0)
+    }
+
     /// When a node's kernel has called fence-peer.
     fn called(&self, node: &Node, since: Duration) -> Result<Duration> {
         let wanted = |phase: &Phase| match phase {
