@@ -69,9 +69,9 @@ const PACEMAKER: &str = "i=0; until pidof pacemakerd >/dev/null; do i=$((i + 1))
 /// How long the nodes may take to find each other again.
 const ALL_BACK: Duration = Duration::from_secs(150);
 /// True where pacemakerd has left parts dead. Before it starts one again it asks corosync by a connection of its own
-/// whether the cluster is there; a signal in the middle of that, as the death of the next part is, counts as a no, and then
-/// it waits for a cluster that has never gone (pcmk_process_exit and pcmkd_corosync_connected; 2.1.5 seen, still so in the
-/// sources of 3.0). The other node fences it for that if it knew it before, and only then.
+/// whether the cluster is there; one that is broken off, as it seems by the signal of the next part's death, is a no, and then
+/// it waits for a cluster that has never gone (pcmk_process_exit and pcmkd_corosync_connected; seen with 2.1.5 and
+/// 3.0.0). The other node fences it for that if it knew it before, and only then.
 pub(super) const NOT_STARTED_AGAIN: &str = "pidof pacemakerd >/dev/null && \
     ! { pidof pacemaker-based && pidof pacemaker-fenced && pidof pacemaker-attrd; } >/dev/null && \
     grep -aq 'Not respawning .* until cluster returns' /var/log/pacemaker/pacemaker.log";
