@@ -115,7 +115,7 @@ pub(super) fn booted(cluster: &Cluster, zero: Duration) -> Result<(String, Durat
 /// probe instead of a monitor.
 pub(super) fn forget_failures(node: &Node) -> Result<()> {
     // The attribute daemon goes with the CIB's and is back later than the controller (seen: 27 s): to clear needs it.
-    duet_oracle::eventually(MINUTES(3), "a word to all of Pacemaker's daemons", || {
+    duet_oracle::eventually(SHORT, "a word to all of Pacemaker's daemons", || {
         node.sh("crm_resource --cleanup 2>&1", "clearing the failures")
             .map_err(|error| error.to_string())
     })?;

@@ -126,15 +126,12 @@ pub(super) fn table() -> Vec<Scenario> {
             false,
             daemons::pacemaker,
         ),
-        Scenario {
-            bound: MINUTES(20),
-            ..scenario(
-                "pacemaker-parts-killed",
-                "pacemaker-execd, -based and -controld of the active node are killed, one after the other",
-                false,
-                daemons::parts,
-            )
-        },
+        scenario(
+            "pacemaker-parts-killed",
+            "pacemaker-execd, -based and -controld of the active node are killed, one after the other",
+            false,
+            daemons::parts,
+        ),
         scenario(
             "pacemaker-not-respawned",
             "pacemakerd starts nothing again in the active node, which stays pending; then what the docs say is done",

@@ -128,10 +128,7 @@ pub(super) fn target_dies(cluster: &Cluster) -> Result<Story> {
         claim(boots <= 1, || format!("the guest booted {boots} times"))?;
         let now = node.instance()?;
         claim(now == before, || format!("{active} was rebooted too: instance {now}"))?;
-        // Shot before its death was noticed, it is on already.
-        if other.power()? == "shut off" {
-            other.boot()?;
-        }
+        other.boot()?;
         let still = cluster.steady()?;
         claim(still == active, || format!("the guest went from {active} to {still}"))?;
         forget_failures(node)?;

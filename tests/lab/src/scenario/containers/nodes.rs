@@ -13,10 +13,7 @@ pub(super) fn node_killed(cluster: &Cluster) -> Result<Story> {
     cluster.lab.node(&active)?.cut_power()?;
     let first = cluster.writing_on(&other, zero, SHORT)?;
     fenced(cluster, &other, &active)?;
-    // Shot before its death was noticed, it is on already.
-    if cluster.lab.node(&active)?.power()? == "shut off" {
-        cluster.lab.node(&active)?.boot()?;
-    }
+    cluster.lab.node(&active)?.boot()?;
     cluster.steady()?;
     Ok(Story::at(zero)
         .figure("kill to first write", first - zero)

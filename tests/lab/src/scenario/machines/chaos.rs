@@ -185,35 +185,46 @@ pub(super) fn chaos(cluster: &Cluster) -> Result<Story> {
     let until = zero + Duration::from_secs(60 * minutes);
     let mut log = format!("{again}\n");
     let mut back_in = Vec::new();
+    let mut by_hand = 0_usize;
     for (number, round) in (1..).zip(Rounds::of(seed)) {
         if cluster.journal.now() >= until {
             break;
         }
         let ended = play(cluster, &round).and_then(|took| intact(cluster).map(|()| took));
         let told = match &ended {
-            Ok(took) => format!("in order again after {:.1} s, intact", took.as_secs_f64()),
+            Ok((took, helped)) if helped.is_empty() => {
+                format!("in order again after {:.1} s, intact", took.as_secs_f64())
+            }
+            // Not by itself, and that is to be read.
+            Ok((took, helped)) => format!(
+                "NOT BY ITSELF: Pacemaker started by hand in {}; in order again after {:.1} s, intact",
+                helped.join(", "),
+                took.as_secs_f64()
+            ),
             Err(failure) => format!("FAILED: {failure}"),
         };
         let line = format!("{number:>3} {round}: {told}");
         println!("lab: chaos: {line}");
         let _ = writeln!(log, "{line}");
         // What it was is worth more than that it was.
-        let took = ended.map_err(|failure| {
+        let (took, helped) = ended.map_err(|failure| {
             Failure::broken(format!("chaos, seed {seed}, round {number} ({round}): {failure}"))
         })?;
         back_in.push(took);
+        by_hand += usize::from(!helped.is_empty());
     }
     claim(!back_in.is_empty(), || "not a single round was played".to_owned())?;
     let verdict = cluster.verdict();
-    let _ = writeln!(log, "{} rounds\n{verdict}", back_in.len());
+    let rounds = format!("{} rounds, {by_hand} of them not by itself", back_in.len());
+    let _ = writeln!(log, "{rounds}\n{verdict}");
     let longest = back_in.iter().max().copied().unwrap_or_default();
-    println!("lab: chaos: {} rounds with seed {seed}: {:?}", back_in.len(), verdict.outcome());
+    println!("lab: chaos: {rounds}, with seed {seed}: {:?}", verdict.outcome());
     let story = Story::at(zero).figure("in order again at most", longest).paper("chaos.txt", log);
     Ok(Story { with_logs: longest > LONG, ..story })
 }
 
-/// One round; says how long order took to come back once all was mended.
-fn play(cluster: &Cluster, round: &Round) -> Result<Duration> {
+/// One round; says how long order took to come back once all was mended, and in which nodes Pacemaker did not by itself.
+fn play(cluster: &Cluster, round: &Round) -> Result<(Duration, Vec<String>)> {
     let active = disturb::steady(cluster)?;
     let (active, passive) = (cluster.lab.node(&active)?, cluster.other(&active)?);
     let met = |blow: Blow| -> &Node {
@@ -240,8 +251,15 @@ fn play(cluster: &Cluster, round: &Round) -> Result<Duration> {
         thread::sleep(blow.lasts);
         mended = blow.what.heal(cluster, met(blow))?;
     }
-    disturb::steady_within(cluster, patience)?;
-    Ok(cluster.journal.now() - mended)
+    let mut helped = Vec::new();
+    if let Err(failure) = disturb::steady_within(cluster, patience) {
+        helped = disturb::started_by_hand(cluster)?;
+        if helped.is_empty() {
+            return Err(failure);
+        }
+        disturb::steady_within(cluster, patience)?;
+    }
+    Ok((cluster.journal.now() - mended, helped))
 }
 
 /// Whether the second disturbance found its node: the first, or fencing, may have ended it before or meanwhile.

@@ -66,8 +66,6 @@ const DAEMONS: &str = "pacemakerd pacemaker-based pacemaker-fenced pacemaker-exe
 const PACEMAKER: &str = "i=0; until pidof pacemakerd >/dev/null; do i=$((i + 1)); [ $i -lt 40 ] || break; sleep 0.5; done; \
     lab-cluster start";
 
-/// How long the nodes may take to find each other again.
-const ALL_BACK: Duration = Duration::from_secs(150);
 /// True where pacemakerd has left parts dead. Before it starts one again it asks corosync by a connection of its own
 /// whether the cluster is there; one that is broken off, as it seems by the signal of the next part's death, is a no, and then
 /// it waits for a cluster that has never gone (pcmk_process_exit and pcmkd_corosync_connected; seen with 2.1.5 and
@@ -232,12 +230,7 @@ pub(super) fn steady_within(cluster: &Cluster, patience: Duration) -> Result<Str
         for node in &cluster.lab.nodes {
             there(node)?;
         }
-        if let Err(error) = cluster.all_online(ALL_BACK) {
-            if !started_by_hand(cluster)? && patience <= ALL_BACK {
-                return Err(error);
-            }
-            cluster.all_online(patience.max(ALL_BACK))?;
-        }
+        cluster.all_online(MINUTES(3))?;
         settled_within(first, patience)
     };
     let before = first.instance()?;
@@ -262,20 +255,22 @@ pub(super) fn steady_within(cluster: &Cluster, patience: Duration) -> Result<Str
 }
 
 /// Does by hand what docs/failure-modes.md tells an administrator to do about a node whose Pacemaker does not come back by
-/// itself ([`NOT_STARTED_AGAIN`], [`STAYS_DOWN`]); says whether there was one.
-fn started_by_hand(cluster: &Cluster) -> Result<bool> {
-    let mut any = false;
+/// itself ([`NOT_STARTED_AGAIN`], [`STAYS_DOWN`]); says in which nodes that was.
+pub(super) fn started_by_hand(cluster: &Cluster) -> Result<Vec<String>> {
+    let mut helped = Vec::new();
     for node in &cluster.lab.nodes {
-        if node.run(NOT_STARTED_AGAIN, SHORT)?.status == 0 {
+        let is_so = |script: &str| node.run(script, SHORT).is_ok_and(|ran| ran.status == 0);
+        if is_so(NOT_STARTED_AGAIN) {
             restart_pacemaker(cluster, node)?;
-            any = true;
-        } else if node.run(STAYS_DOWN, SHORT)?.status == 0 {
+        } else if is_so(STAYS_DOWN) {
             cluster.journal.mark(&format!("Pacemaker is started by hand in {}", node.name));
             node.sh("lab-cluster start", "starting Pacemaker")?;
-            any = true;
+        } else {
+            continue;
         }
+        helped.push(node.name.clone());
     }
-    Ok(any)
+    Ok(helped)
 }
 
 /// Pacemaker stopped and started in a node, as its administrator would.
